@@ -1,0 +1,49 @@
+"""The command line: python -m minibayes NAME [options]. Results go to stdout, progress to stderr; a bad argument is one line, exit 2."""
+
+import argparse
+import sys
+
+from . import DivergenceError, InputError, __version__
+from .studies import mnist
+
+COMMANDS = {
+    "mnist": (mnist, "the poster's MNIST result: LeNet none / ip / all, by weight averaging and by MC; table, mnist.png, mnist.json"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with its errors in one line."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def build_parser():
+    parser = Parser(prog="minibayes", description="Dropout as approximate Bayesian inference, from scratch.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"minibayes {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    for name, (module, text) in COMMANDS.items():
+        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        module.add_arguments(sub)
+        sub.set_defaults(main=module.main)
+    return parser
+
+
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    try:
+        args.main(args)
+    except (InputError, OSError) as error:
+        print(f"minibayes {args.command}: error: {error}", file=sys.stderr)
+        return 2
+    except DivergenceError as error:
+        print(f"minibayes {args.command}: diverged: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"minibayes {args.command}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""The same network through Bayesian eyes: prior, likelihood, q(omega), KL, objective, prediction. Looks at nn; nn never looks back."""
+
+from .likelihood import Categorical, Gaussian
+from .objective import Objective
+from .prior import Prior
+
+__all__ = ["Categorical", "Gaussian", "Objective", "Prior"]

@@ -1,0 +1,172 @@
+"""p(y* | x*, X, Y) ~ (1/T) sum_t p(y* | f(x*, omega-hat_t)), omega-hat_t ~ q: MC averaging, and the deterministic rules.
+
+"mc"                     average T stochastic passes: the poster's predictive mean
+"weight-averaging"       one pass with z replaced by E[z]: "standard dropout"; not the predictive mean unless f is linear in z
+"probabilistic-pooling"  one pass with E[z], but max-pooling over dropped units replaced by its exact expectation
+"""
+
+import numpy as np
+
+from .. import require
+from ..nn import kernels, parallel
+from ..nn.layers import Conv2d, MaxPool2d
+from ..nn.noise import Bernoulli, as_key
+from .likelihood import Categorical
+from .prediction import ClassPrediction, RegressionPrediction
+from .summary import CategoricalSummary, GaussianSummary, LogMean, concatenate
+
+RULES = ("mc", "weight-averaging", "probabilistic-pooling")
+SHARD = 64  # inputs per task
+SWEEP_ROWS, SWEEP_NUMBERS = 4096, 2**20  # at most so many rows (passes x inputs) and activations in one sweep through the network
+BLOCK_PASSES = 64  # passes summarised at once
+TASKS = 16  # with fewer groups of inputs than this, the passes are divided among tasks too
+
+
+def predict(net, params, likelihood, x, rule="mc", samples=50, key=0, shared=False, keep_samples=False, threads=None,
+            progress=None):
+    """The predictive distribution at x (N, ...): a ClassPrediction or a RegressionPrediction.
+
+    samples: T >= 1 passes; key: a Key or a seed, pass t uses key.at(t); shared: one omega-hat_t for all inputs (a draw of a
+    function) instead of one per input; keep_samples: keep all T outputs, (T, N, K); progress: called with the passes x
+    inputs just done. Bit-identical for any number of threads.
+    """
+    require.choice("rule", rule, RULES)
+    key, samples = as_key(key), require.integer("samples", samples, 1)
+    if key.t + samples > 2**32:
+        raise require.InputError(f"samples must leave pass numbers below 2^32, got {samples} from pass {key.t}")
+    categorical = isinstance(likelihood, Categorical)
+    kind = CategoricalSummary if categorical else GaussianSummary
+    if rule == "mc":
+        def replay(summarise, report=None):
+            return mc_passes(net, params, x, samples, key, shared, summarise, threads, report)
+    else:
+        samples = 1
+
+        def replay(summarise, report=None):
+            return one_pass(net, params, x, rule, summarise, threads, report)
+    kept = np.empty((samples, len(x), *net.output_shape(x.shape[1:])), x.dtype) if keep_samples else None
+
+    def summarise(f, passes, inputs):
+        if kept is not None:
+            kept[passes, inputs] = f
+        return kind(f)
+
+    summary = replay(summarise, progress)
+    if categorical:
+        return ClassPrediction(rule, summary, kept)
+
+    def log_density(y):
+        """log (1/T) sum_t N(y; f_t, tau^-1 I): the passes are drawn again (the noise is counter-based), now with y known."""
+        def summarise(f, passes, inputs):
+            f = f.astype(np.float64)
+            flat, targets = f.reshape(-1, f.shape[-1]), np.broadcast_to(y[inputs], f.shape).reshape(-1, f.shape[-1])
+            return LogMean(-likelihood.nll(flat, targets)[0].reshape(f.shape[:2]))
+
+        return replay(summarise).value
+
+    return RegressionPrediction(rule, summary, likelihood, log_density, kept)
+
+
+def mc_passes(net, params, x, samples, key, shared, summarise, threads=None, report=None):
+    """summarise(f (T', N', K), passes, inputs) merged over all passes and joined over all inputs.
+
+    What comes before the first noise is computed once for all T. A task is a shard of inputs, with all of its passes or, when there
+    are few inputs, a fixed part of them; it runs them in sweeps of several passes when the network is small.
+    """
+    width = max(int(np.prod(out)) for _, out in net.shapes(x.shape[1:]).values())
+    inputs = parallel.shards(len(x), SHARD)
+    parts = max(1, min(TASKS // len(inputs), samples))
+    per_task = -(-samples // parts)
+    tasks = [(s, t) for s in inputs for t in parallel.shards(samples, per_task)]
+
+    def task(item):
+        rows, passes = item
+        h = net.prefix(params, x[rows])
+        step = max(1, min(SWEEP_ROWS, SWEEP_NUMBERS // width) // len(h))
+        summary, block = None, []
+        for start in range(passes.start, passes.stop, step):
+            stop = min(start + step, passes.stop)
+            block.append(sweep(net, params, x, h, rows, range(start, stop), key, shared))
+            if step > 1 or len(block) == BLOCK_PASSES or stop == passes.stop:
+                f = np.concatenate(block) if len(block) > 1 else block[0]
+                more = summarise(f, slice(stop - len(f), stop), rows)
+                block = []
+                if summary is None:
+                    summary = more
+                else:
+                    summary.merge(more)
+            if report is not None:
+                report((stop - start) * len(h))
+        return summary
+
+    with parallel.pool(threads) as run:
+        done = run(task, tasks)
+    by_input = {}
+    for (rows, _), summary in zip(tasks, done, strict=True):
+        if rows.start in by_input:
+            by_input[rows.start].merge(summary)
+        else:
+            by_input[rows.start] = summary
+    return concatenate(list(by_input.values()))
+
+
+def sweep(net, params, x, h, rows, passes, key, shared):
+    """f (T', N', K) for T' passes over N' inputs in one batch of T' N' rows: the pass is just another counter."""
+    T, N = len(passes), len(h)
+    shape = (T * N, *x.shape[1:])
+    numbers = np.arange(key.t + passes.start, key.t + passes.stop, dtype=np.uint64)
+    if shared:
+        z = net.sample(key, (T, *shape[1:]), np.zeros(T, np.uint64), numbers, dtype=h.dtype)
+        z = {name: np.repeat(a, N, axis=0) for name, a in z.items()} if T > 1 else z
+    else:
+        examples = np.tile(np.arange(rows.start, rows.stop, dtype=np.uint64), T)
+        z = net.sample(key, shape, examples, np.repeat(numbers, N), dtype=h.dtype)
+    tiled = h if T == 1 else np.broadcast_to(h, (T, *h.shape)).reshape(T * N, *h.shape[1:])
+    f = net.suffix(params, tiled, z)
+    return f.reshape(T, N, *f.shape[1:])
+
+
+def one_pass(net, params, x, rule, summarise, threads=None, report=None):
+    """The deterministic rules: summarise(f (1, N', K), ...) joined over all inputs."""
+    z = net.mean_noise(dtype=x.dtype)
+    pooled = pooled_pairs(net) if rule == "probabilistic-pooling" else {}
+
+    def task(rows):
+        f = expected_forward(net, params, x[rows], z, pooled)
+        if report is not None:
+            report(len(f))
+        return summarise(f[None], slice(0, 1), rows)
+
+    with parallel.pool(threads) as run:
+        return concatenate(run(task, parallel.shards(len(x), SHARD)))
+
+
+def pooled_pairs(net):
+    """{conv name: pool name} where a max-pool takes units that were dropped one by one; an error if there is none."""
+    names, pairs = list(net.layers), {}
+    for name, after in zip(names, names[1:], strict=False):
+        layer = net.layers[name]
+        if name in net.noisy and isinstance(layer, Conv2d) and isinstance(net.layers[after], MaxPool2d):
+            if isinstance(layer.noise, Bernoulli) and layer.noise_per == "patch":
+                pairs[name] = after
+            elif not isinstance(layer.noise, Bernoulli):
+                raise require.InputError(f"rule='probabilistic-pooling' needs Bernoulli noise, layer {name!r} has {layer.noise!r}")
+    if not pairs:
+        raise require.InputError("rule='probabilistic-pooling' needs a Conv2d with Bernoulli noise per patch right before a MaxPool2d; "
+                         "in this network it would be rule='weight-averaging'")
+    return pairs
+
+
+def expected_forward(net, params, x, z, pooled):
+    """One pass with z = E[z]; for the pairs in `pooled`, the pool's output is E[max over the window of z y] exactly."""
+    names, skip = list(net.layers), set(pooled.values())
+    for name in names:
+        layer = net.layers[name]
+        if name in pooled:
+            pool = net.layers[pooled[name]]
+            y, _ = layer.respond(params[name], x)
+            x = np.empty((len(y), *pool.output_shape(y.shape[1:])), y.dtype)
+            kernels.expected_max_pool(y, layer.noise.keep, pool.size, pool.stride, np.empty(pool.size**2, y.dtype), x)
+        elif name not in skip:
+            x, _ = layer.forward(params.get(name), x, z.get(name, 1))
+    return x

@@ -1,0 +1,76 @@
+"""The one thread pool: a batch is cut into shards, and each thread runs a whole shard, forward and backward.
+
+Two pools that both spin (Numba's and OpenBLAS's) make a training step several times slower, so there is one: kernels are
+single-threaded and release the GIL, and BLAS is held to one thread while the pool is open. Shards do not depend on the
+number of threads and their results are combined in shard order, so 1 and N threads give the same bits.
+"""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from threadpoolctl import ThreadpoolController
+
+from .. import require
+
+_lock = threading.Lock()
+_open = 0  # how many pools are open in this process; the first holds BLAS, the last lets it go
+_limit = None
+
+
+def thread_count(threads=None):
+    """`threads`, or the environment's MINIBAYES_THREADS, or the number of processors this process may use."""
+    if threads is not None:
+        return require.integer("threads", threads, 1)
+    value = os.environ.get("MINIBAYES_THREADS", "")
+    if value:
+        if not value.isdecimal() or int(value) < 1:
+            raise require.InputError(f"MINIBAYES_THREADS must be a positive integer, got {value!r}")
+        return int(value)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def single_threaded_blas():
+    """Hold BLAS to one thread; restored when the last of several (possibly concurrent) holders leaves, also on an error."""
+    global _open, _limit
+    with _lock:
+        if _open == 0:
+            _limit = ThreadpoolController().limit(limits=1, user_api="blas")
+        _open += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _open -= 1
+            if _open == 0:
+                _limit.restore_original_limits()
+                _limit = None
+
+
+@contextmanager
+def pool(threads=None):
+    """map(function, items) -> list of results in order, run on `threads` threads, which are gone when the context closes."""
+    threads = thread_count(threads)
+    with single_threaded_blas():
+        if threads == 1:
+            yield lambda function, items: [function(item) for item in items]
+            return
+        executor = ThreadPoolExecutor(threads, thread_name_prefix="minibayes")
+
+        def run(function, items):
+            items = list(items)
+            if len(items) == 1:  # no thread hop for a single shard
+                return [function(items[0])]
+            return list(executor.map(function, items))
+
+        try:
+            yield run
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def shards(count, size):
+    """Slices that cut `count` rows into runs of `size`, the last one shorter."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]

@@ -1,0 +1,51 @@
+"""Figures: each function takes arrays and an optional axis, draws, and returns the axis. The only file that knows matplotlib."""
+
+import os
+
+import numpy as np
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: told apart with any colour vision.
+COLORS = {"none": "#555555", "ip": "#E69F00", "all": "#0072B2"}
+LINES = {"mc": "-", "weight-averaging": "--", "probabilistic-pooling": ":"}
+MARKERS = {"mc": "o", "weight-averaging": "s", "probabilistic-pooling": "^"}
+NAMES = {"mc": "MC averaging", "weight-averaging": "weight averaging", "probabilistic-pooling": "probabilistic pooling"}
+
+
+def axis(width=7.0, height=4.6):
+    """A new axis on a figure of its own; no window, no global state."""
+    return Figure(figsize=(width, height), dpi=150, layout="constrained").add_subplot()
+
+
+def save(ax, path):
+    """Write the axis' figure to `path`, whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    ax.figure.savefig(part, format=path.suffix[1:])
+    os.replace(part, path)
+
+
+def error_curves(curves, title, ax=None):
+    """Test error in % on a log axis against the training epoch; one line for each {variant, rule, epochs, errors, error_se}.
+
+    errors are fractions; where error_se (standard errors, fractions) is given it is drawn as a band of one standard error.
+    """
+    ax = ax or axis()
+    for curve in curves:
+        variant, rule = curve["variant"], curve["rule"]
+        epochs, errors = np.asarray(curve["epochs"], float), 100 * np.asarray(curve["errors"], float)
+        label = f"lenet-{variant}" if variant == "none" else f"lenet-{variant}, {NAMES[rule]}"
+        ax.plot(epochs, errors, LINES[rule], marker=MARKERS[rule], markersize=4, color=COLORS[variant], label=label)
+        if curve.get("error_se") is not None:
+            se = 100 * np.asarray(curve["error_se"], float)
+            ax.fill_between(epochs, np.maximum(errors - se, 1e-3), errors + se, color=COLORS[variant], alpha=0.15, linewidth=0)
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    ticks = [t for t in (0.2, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 30, 50, 90) if low <= t <= high]
+    ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
+    ax.set_xlabel("training epoch")
+    ax.set_ylabel("test error, % (log scale)")
+    ax.set_title(title)
+    ax.grid(True, alpha=0.3)
+    ax.legend(fontsize=8)
+    return ax

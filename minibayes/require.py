@@ -1,0 +1,69 @@
+"""One clear error per bad input: it names the argument, says what came and what is wanted."""
+
+import math
+import numbers
+
+import numpy as np
+
+
+class InputError(ValueError):
+    """An argument, array or file that cannot be used. The message says which, what it is, and what is wanted."""
+
+
+def integer(name, value, low, high=None):
+    """`value` as an int in [low, high]."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise InputError(f"{name} must be an integer, got {value!r}")
+    if value < low or (high is not None and value > high):
+        wanted = f">= {low}" if high is None else f"in [{low}, {high}]"
+        raise InputError(f"{name} must be {wanted}, got {value!r}")
+    return int(value)
+
+
+def real(name, value, low=-math.inf, high=math.inf, open_low=False, open_high=False):
+    """`value` as a finite float in the interval from low to high, each end closed unless said to be open."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise InputError(f"{name} must be a number, got {value!r}")
+    below = value <= low if open_low else value < low
+    above = value >= high if open_high else value > high
+    if not math.isfinite(value) or below or above:
+        left, right = "(" if open_low or low == -math.inf else "[", ")" if open_high or high == math.inf else "]"
+        raise InputError(f"{name} must be a finite number in {left}{low:g}, {high:g}{right}, got {value!r}")
+    return float(value)
+
+
+def choice(name, value, allowed):
+    """`value` if it is one of `allowed`, a collection of strings."""
+    if not isinstance(value, str) or value not in allowed:
+        raise InputError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return value
+
+
+def finite(name, array):
+    """`array` unchanged, if every number in it is finite."""
+    # A sum is finite unless something in it is not (or it overflows): one cheap pass decides the common case.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.isfinite(array.sum(dtype=np.float64)) and not np.isfinite(array).all():
+            bad = np.argwhere(~np.isfinite(array))
+            at = ", ".join(map(str, bad[0]))
+            raise InputError(f"{name} must be finite, got {len(bad)} NaN or infinite entries, the first at [{at}]")
+    return array
+
+
+def inputs(name, x, dtype, shape=None):
+    """`x` as a finite array (N, ...) of `dtype` with N >= 1; `shape`, if given, is what one example must have."""
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise InputError(f"{name} must be an array of numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
+    if array.ndim < 2 or len(array) == 0:
+        raise InputError(f"{name} must have shape (N, ...) with N >= 1 examples, got {array.shape}")
+    if shape is not None and array.shape[1:] != tuple(shape):
+        wanted = ", ".join(map(str, shape))
+        raise InputError(f"{name} must have shape (N, {wanted}), got {array.shape}")
+    array = finite(name, array) if array.dtype.kind == "f" else array
+    with np.errstate(over="ignore"):
+        cast = np.ascontiguousarray(array, dtype)
+    return cast if array.dtype == cast.dtype else finite(name, cast)

@@ -1,0 +1,182 @@
+"""Model files and checkpoints: an .npz of plain arrays with a JSON header, written atomically and validated before use.
+
+Nothing in a file is ever executed: no pickle, layers are looked up in a fixed table, and every array must have exactly the shape and
+type that the header's network implies before a byte of it is read.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from . import bayes, nn, require
+from .nn.optimizers import leaves
+
+FORMAT, VERSION = "minibayes", 1
+HEADER_LIMIT = 16 * 2**20  # bytes; a header is a few kB, plus a training history
+LAYERS = {c.__name__: c for c in (nn.Dense, nn.Conv2d, nn.MaxPool2d, nn.ReLU, nn.Tanh, nn.Flatten)}
+NOISES = {c.__name__: c for c in (nn.Delta, nn.Bernoulli, nn.Gaussian)}
+LIKELIHOODS = {c.__name__: c for c in (bayes.Categorical, bayes.Gaussian)}
+DTYPES = ("float32", "float64")
+
+
+class FileError(require.InputError):
+    """A model file or checkpoint that cannot be used; the message names the file and what is wrong with it."""
+
+
+def spec(value):
+    """A frozen record of settings as plain JSON: {"class": name, field: value, ...}."""
+    if dataclasses.is_dataclass(value):
+        return {"class": type(value).__name__} | {f.name: spec(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {k: spec(v) for k, v in value.items()}
+    return value
+
+
+def network_spec(net):
+    layers = [{"name": name} | spec(layer) for name, layer in net.layers.items()]
+    return {"input_shape": net.input_shape and list(net.input_shape), "layers": layers}
+
+
+def _build(table, record, what):
+    """The object that `spec` wrote, from the fixed table of classes."""
+    record = dict(record)
+    name = record.pop("class")
+    if name not in table:
+        raise ValueError(f"unknown {what} {name!r}")
+    if "noise" in record:
+        record["noise"] = _build(NOISES, record["noise"], "noise")
+    return table[name](**record)
+
+
+def build_network(record):
+    layers = {}
+    for layer in record["layers"]:
+        layer = dict(layer)
+        name = layer.pop("name")
+        if not isinstance(name, str) or name in layers:
+            raise ValueError(f"layer name {name!r} is not a string, or stands twice")
+        layers[name] = _build(LAYERS, layer, "layer")
+    shape = record["input_shape"]
+    return nn.Network(None if shape is None else tuple(shape), **layers)
+
+
+def write(path, header, arrays):
+    """Write header and {name: array} to `path`: whole or not at all (a temporary file beside it is renamed over it)."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise require.InputError(f"path must be in an existing folder, got {str(path)!r}")
+    text = json.dumps({"format": FORMAT, "version": VERSION} | header).encode()
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise FileError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise FileError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
+        raise
+
+
+@contextlib.contextmanager
+def opened(path):
+    """The archive at `path`; whatever is wrong inside comes out as one FileError."""
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except FileError:
+        raise
+    except FileNotFoundError:
+        raise FileError(f"no such file: {str(path)!r}") from None
+    except IsADirectoryError:
+        raise FileError(f"{str(path)!r} is a folder, not a minibayes file") from None
+    except zipfile.BadZipFile as error:
+        raise FileError(f"{str(path)!r} is truncated or no .npz file: {error}") from None
+    except OSError as error:
+        raise FileError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError, RecursionError) as error:
+        said = f"missing {error}" if isinstance(error, KeyError) else str(error)
+        raise FileError(f"{str(path)!r} is no valid minibayes file: {said}") from None
+
+
+def _array(archive, name, dtype, shape):
+    """One member of the archive, read only if it is stored plain and declares exactly this dtype, shape and size."""
+    info = archive.getinfo(f"{name}.npy")
+    size = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
+    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+        raise ValueError(f"{name} is compressed or encrypted")
+    with archive.open(info) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"{name} has npy version {version}")
+        given, fortran, given_dtype = np.lib.format.read_array_header_1_0(file)
+        if given_dtype.hasobject or given_dtype != np.dtype(dtype) or fortran or given != tuple(shape):
+            raise ValueError(f"{name} must be {dtype} of shape {tuple(shape)}, got {given_dtype} of shape {given}")
+        if info.file_size - file.tell() != size:
+            raise ValueError(f"{name} has {info.file_size - file.tell()} bytes of data, not {size}")
+        return np.frombuffer(file.read(size), dtype).reshape(shape).copy()
+
+
+def read_header(archive):
+    info = archive.getinfo("header.npy")
+    if info.file_size > HEADER_LIMIT:
+        raise ValueError(f"its header has {info.file_size} bytes")
+    with archive.open(info) as file:
+        np.lib.format.read_magic(file)
+        (count,), _, _ = np.lib.format.read_array_header_1_0(file)
+    header = json.loads(_array(archive, "header", "uint8", (count,)).tobytes())
+    if header["format"] != FORMAT:
+        raise ValueError(f"its format is {header['format']!r}")
+    if header["version"] != VERSION:
+        raise ValueError(f"its version is {header['version']!r}, this program reads version {VERSION}")
+    return header
+
+
+def read_tree(archive, prefix, net, dtype):
+    """{layer: {param: array}} under `prefix`, in the shapes of net's parameters, all finite."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype {dtype!r} is not one of {DTYPES}")
+    tree = {}
+    for name, layer in net.layers.items():
+        for param, shape in layer.param_shapes().items():
+            array = _array(archive, f"{prefix}/{name}/{param}", dtype, shape)
+            if not np.isfinite(array).all():
+                raise ValueError(f"{prefix}/{name}/{param} has NaN or infinite entries")
+            tree.setdefault(name, {})[param] = array
+    return tree
+
+
+def flatten(prefix, tree):
+    return {f"{prefix}/{name}/{param}": array for name, param, array in leaves(tree)}
+
+
+def model_header(model, params):
+    dtype = next(iter(next(iter(params.values())).values())).dtype.name
+    return {"kind": "model", "dtype": dtype, "network": network_spec(model.net), "prior": spec(model.prior),
+            "likelihood": spec(model.likelihood)}
+
+
+def read_model(path):
+    """(net, prior, likelihood, params) of a model file or a checkpoint."""
+    with opened(path) as archive:
+        header = read_header(archive)
+        net = build_network(header["network"])
+        prior = _build({"Prior": bayes.Prior}, header["prior"], "prior")
+        likelihood = _build(LIKELIHOODS, header["likelihood"], "likelihood")
+        params = read_tree(archive, "params", net, header["dtype"])
+        if not params:
+            raise ValueError("its network has no parameters")
+    return net, prior, likelihood, params

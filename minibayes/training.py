@@ -1,0 +1,183 @@
+"""Repeat: sample omega-hat ~ q_theta(omega), and minimise L-hat(theta) one step. = Dropout training.
+
+The loop is a pure function of (data, settings, step): batch order and noise are derived from the seed and the epoch, so a run that was
+interrupted resumes from its checkpoint bit for bit.
+"""
+
+import time
+import zlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from . import require, storage
+from .nn import Key, parallel
+from .progress import bar
+
+SHARD = 32  # examples that one thread takes forward and backward; independent of the number of threads
+SMALL = 20e6  # below so many operations a batch is one shard: a thread hop would cost more than it saves
+
+
+class DivergenceError(ArithmeticError):
+    """The loss or a parameter became NaN or infinite. The last checkpoint, if any, is from before."""
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a run needs to go on, replaced as a whole after each step, so that an interrupt finds it consistent."""
+
+    step: int
+    params: dict
+    optimizer: dict
+    sums: tuple = (0.0, 0.0, 0)  # of nll and of L-hat/N over the examples since the last row of history, and their number
+    history: list = field(default_factory=list)
+
+
+class Run:
+    """The settings of one call of fit, and its step."""
+
+    def __init__(self, objective, optimizer, x, y, batch_size, seed):
+        self.objective, self.optimizer, self.x, self.y = objective, optimizer, x, y
+        self.batch_size = min(batch_size, len(x))
+        self.key, self.order = Key(seed).derive("fit"), Key(seed).derive("order")
+        self.steps_per_epoch = -(-len(x) // self.batch_size)
+        work = objective.net.flops(x.shape[1:]) * self.batch_size
+        self.shard = SHARD if work > SMALL else self.batch_size
+        self._spare, self._epoch, self._permutation = None, None, None
+
+    def rows(self, step):
+        """The examples of a step, in the order of its epoch: a function of (seed, step) only."""
+        epoch, index = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._permutation = np.random.default_rng([self.order.seed, epoch]).permutation(len(self.x))
+        return self._permutation[index * self.batch_size:(index + 1) * self.batch_size]
+
+    def examples_before(self, step):
+        epochs, index = divmod(step, self.steps_per_epoch)
+        return epochs * len(self.x) + index * self.batch_size
+
+    def shard_term(self, params, epoch, rows, batch):
+        """Forward and backward of one shard: z depends on (seed, epoch, layer, example, unit), not on the shard."""
+        x, y = self.x[rows], self.y[rows]
+        z = self.objective.net.sample(self.key.at(epoch), x.shape, examples=rows, dtype=x.dtype)
+        return self.objective.data_term(params, x, y, z, batch)
+
+    def step(self, state, run):
+        """The State after one more step; `run` maps a function over shards."""
+        epoch = state.step // self.steps_per_epoch
+        rows = self.rows(state.step)
+        B = len(rows)
+        shards = run(lambda s: self.shard_term(state.params, epoch, rows[s], B), parallel.shards(B, self.shard))
+        terms, grads = self.objective.combine(state.params, shards, B)
+        if not np.isfinite(terms.per_datum):
+            raise DivergenceError(f"the loss became {terms.per_datum} at step {state.step + 1} (epoch {epoch + 1}): "
+                                  "lower the learning rate, or look at the data's scale")
+        # Two sets of arrays take turns: the state that an interrupt may find is never half written.
+        params, optimizer = self.optimizer.update(state.params, grads, state.optimizer, out=self._spare)
+        self._spare = (state.params, state.optimizer)
+        nll, loss, count = state.sums
+        sums = nll + B * terms.nll, loss + B * terms.per_datum, count + B
+        return replace(state, step=state.step + 1, params=params, optimizer=optimizer, sums=sums)
+
+
+def fingerprint(*arrays):
+    """A CRC of the arrays' bytes: a checkpoint must not go on with other data."""
+    crc = 0
+    for array in arrays:
+        crc = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).reshape(-1), crc)
+    return crc
+
+
+class Checkpoint:
+    """A State on disk, tied to the settings of its run."""
+
+    def __init__(self, path, model, run, seed, start):
+        self.path, self.net = Path(path), model.net
+        self.header = storage.model_header(model, start) | {"kind": "checkpoint", "run": {
+            "optimizer": storage.spec(run.optimizer), "batch_size": run.batch_size, "seed": seed,
+            "data": fingerprint(run.x, run.y), "start": fingerprint(*(a for g in start.values() for a in g.values()))}}
+
+    def save(self, state):
+        check_finite(state)
+        slots = {k: v for k, v in state.optimizer.items() if isinstance(v, dict)}
+        arrays = storage.flatten("params", state.params)
+        for name, tree in slots.items():
+            arrays |= storage.flatten(f"optimizer/{name}", tree)
+        progress = {"step": state.step, "slots": list(slots), "sums": state.sums, "history": state.history}
+        storage.write(self.path, self.header | {"progress": progress}, arrays)
+
+    def load(self):
+        """The State at `path`; an error that names the first setting in which that run differs from this one."""
+        with storage.opened(self.path) as archive:
+            header = storage.read_header(archive)
+            if header["kind"] != "checkpoint":
+                raise storage.FileError(f"checkpoint {str(self.path)!r} is a model file, not a checkpoint: give another path")
+            mine, theirs = dict(self.header), {k: header[k] for k in self.header}
+            mine, theirs = mine | mine.pop("run"), theirs | theirs.pop("run")
+            for name, value in mine.items():
+                if theirs.get(name) != value:
+                    shown = "" if name in ("network", "data", "start") else f": {theirs.get(name)!r} there, {value!r} here"
+                    what = {"data": "training data", "start": "initial parameters"}.get(name, name)
+                    raise storage.FileError(f"checkpoint {str(self.path)!r} is of a run with another {what}{shown}; give another path, "
+                                            "or resume=False to start anew and overwrite it")
+            progress, dtype = header["progress"], header["dtype"]
+            slots = {name: storage.read_tree(archive, f"optimizer/{name}", self.net, dtype) for name in progress["slots"]}
+            return State(int(progress["step"]), storage.read_tree(archive, "params", self.net, dtype),
+                         {"step": int(progress["step"])} | slots, tuple(progress["sums"]), list(progress["history"]))
+
+
+def check_finite(state):
+    for layer, group in state.params.items():
+        for param, array in group.items():
+            if not np.isfinite(array).all():
+                raise DivergenceError(f"parameter {layer}/{param} is NaN or infinite after step {state.step}: lower the learning rate, "
+                                      "or look at the data's scale")
+
+
+def fit(model, x, y, start, *, last_step, batch_size, optimizer, objective, seed, report_every, evaluate, progress,
+        checkpoint, checkpoint_every, resume, threads):
+    """Train from `start` to last_step and return the last State; on Ctrl-C the model keeps the last finished step's.
+
+    Every `report_every` steps (None: every epoch) and at the end a row joins the history, with what `evaluate(params, row)` returns.
+    """
+    run = Run(objective, optimizer, x, y, batch_size, seed)
+    state, keeper = State(0, start, optimizer.init(start)), None
+    if checkpoint is not None:
+        keeper = Checkpoint(checkpoint, model, run, seed, start)
+        if resume and keeper.path.exists():
+            state = keeper.load()
+            if state.step > last_step:
+                raise require.InputError(f"checkpoint {str(keeper.path)!r} is at step {state.step}, beyond the {last_step} asked for")
+        else:
+            keeper.save(state)  # a path that cannot be written shows before the work, not after
+    began, report_every = time.perf_counter(), report_every or run.steps_per_epoch
+    try:
+        with parallel.pool(threads) as pool, bar(progress, run.examples_before(last_step), "fit", " images") as shown:
+            shown.update(run.examples_before(state.step))
+            while True:
+                ends = state.step % report_every == 0 or state.step == last_step
+                due = state.step > 0 and ends and (not state.history or state.history[-1]["step"] != state.step)
+                if due:
+                    check_finite(state)
+                    nll, loss, count = state.sums
+                    row = {"epoch": state.step / run.steps_per_epoch, "step": state.step, "loss": loss / count,
+                           "nll": nll / count, "seconds": time.perf_counter() - began}
+                    row |= evaluate(state.params, row)
+                    state = replace(state, history=[*state.history, row], sums=(0.0, 0.0, 0))
+                    began = time.perf_counter()
+                if keeper and (due or (checkpoint_every and state.step and state.step % checkpoint_every == 0)):
+                    keeper.save(state)
+                if state.step >= last_step:
+                    return state
+                state = run.step(state, pool)
+                shown.update(len(run.rows(state.step - 1)))
+                if shown.disable is False and state.step % 20 == 0:
+                    shown.set_postfix_str(f"epoch {state.step / run.steps_per_epoch:.1f}, "
+                                          f"loss {state.sums[1] / state.sums[2]:.4f}", refresh=False)
+    except KeyboardInterrupt:
+        if keeper:
+            keeper.save(state)
+        model.params, model.history = state.params, state.history
+        raise
