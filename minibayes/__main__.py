@@ -4,10 +4,12 @@ import argparse
 import sys
 
 from . import DivergenceError, InputError, __version__
+from .bench import command as bench
 from .studies import mnist
 
 COMMANDS = {
     "mnist": (mnist, "the poster's MNIST result: LeNet none / ip / all, by weight averaging and by MC; table, mnist.png, mnist.json"),
+    "bench": (bench, "speed on this machine as ratios: against its own sgemm peak, and against PyTorch if it is installed"),
 }
 
 

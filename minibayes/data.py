@@ -38,7 +38,7 @@ FILES = {
 }
 
 
-class DataError(ValueError):
+class DataError(require.InputError):
     """A data file is missing or not the published one; the message names it and says how it is broken."""
 
 

@@ -6,6 +6,7 @@ from . import require, storage, training
 from .bayes import Categorical, Gaussian, Objective, Prior, kl
 from .bayes.predictive import predict
 from .nn import SGD, Key, Network
+from .nn.fused import FusedNetwork
 from .nn.optimizers import Rate
 from .progress import bar
 
@@ -100,7 +101,7 @@ class BayesianNetwork:
         seed = require.integer("seed", seed, 0, 2**64 - 1)
         samples = require.integer("samples", samples, 1)
         with bar(progress, len(x) * (samples if rule == "mc" else 1), "predict", " passes x inputs") as shown:
-            return predict(self.net, self.params, self.likelihood, x, rule=rule, samples=samples, key=Key(seed).derive("predict"),
+            return predict(FusedNetwork(self.net), self.params, self.likelihood, x, rule=rule, samples=samples, key=Key(seed).derive("predict"),
                            shared=shared, keep_samples=keep_samples, threads=threads, progress=shown.update)
 
     def kl(self):

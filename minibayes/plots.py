@@ -25,7 +25,7 @@ def save(ax, path):
 
 
 def error_curves(curves, title, ax=None):
-    """Test error in % on a log axis against the training epoch; one line for each {variant, rule, epochs, errors, error_se}.
+    """Test error in % on a log axis against the training epoch; one line for each {variant, rule, epochs, errors, error_se, samples}.
 
     errors are fractions; where error_se (standard errors, fractions) is given it is drawn as a band of one standard error.
     """
@@ -33,8 +33,9 @@ def error_curves(curves, title, ax=None):
     for curve in curves:
         variant, rule = curve["variant"], curve["rule"]
         epochs, errors = np.asarray(curve["epochs"], float), 100 * np.asarray(curve["errors"], float)
-        label = f"lenet-{variant}" if variant == "none" else f"lenet-{variant}, {NAMES[rule]}"
-        ax.plot(epochs, errors, LINES[rule], marker=MARKERS[rule], markersize=4, color=COLORS[variant], label=label)
+        passes = f", T = {curve['samples']}" if rule == "mc" and curve.get("samples") else ""
+        label = f"lenet-{variant}" if variant == "none" else f"lenet-{variant}, {NAMES[rule]}{passes}"
+        ax.plot(epochs, errors, "-" if variant == "none" else LINES[rule], marker=MARKERS[rule], markersize=4, color=COLORS[variant], label=label)
         if curve.get("error_se") is not None:
             se = 100 * np.asarray(curve["error_se"], float)
             ax.fill_between(epochs, np.maximum(errors - se, 1e-3), errors + se, color=COLORS[variant], alpha=0.15, linewidth=0)

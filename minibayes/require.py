@@ -26,7 +26,11 @@ def real(name, value, low=-math.inf, high=math.inf, open_low=False, open_high=Fa
         raise InputError(f"{name} must be a number, got {value!r}")
     below = value <= low if open_low else value < low
     above = value >= high if open_high else value > high
-    if not math.isfinite(value) or below or above:
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an integer beyond the range of a float
+        finite = False
+    if not finite or below or above:
         left, right = "(" if open_low or low == -math.inf else "[", ")" if open_high or high == math.inf else "]"
         raise InputError(f"{name} must be a finite number in {left}{low:g}, {high:g}{right}, got {value!r}")
     return float(value)

@@ -8,8 +8,9 @@ import contextlib
 import dataclasses
 import json
 import os
-import tempfile
+import secrets
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from .nn.optimizers import leaves
 
 FORMAT, VERSION = "minibayes", 1
 HEADER_LIMIT = 16 * 2**20  # bytes; a header is a few kB, plus a training history
+LAYER_LIMIT = 10_000  # a header with more would only cost time
 LAYERS = {c.__name__: c for c in (nn.Dense, nn.Conv2d, nn.MaxPool2d, nn.ReLU, nn.Tanh, nn.Flatten)}
 NOISES = {c.__name__: c for c in (nn.Delta, nn.Bernoulli, nn.Gaussian)}
 LIKELIHOODS = {c.__name__: c for c in (bayes.Categorical, bayes.Gaussian)}
@@ -49,12 +51,17 @@ def _build(table, record, what):
     name = record.pop("class")
     if name not in table:
         raise ValueError(f"unknown {what} {name!r}")
+    fields = {f.name for f in dataclasses.fields(table[name])}
+    if record.keys() != fields:
+        raise ValueError(f"{what} {name!r} must have the fields {sorted(fields)}, got {sorted(record)}")
     if "noise" in record:
         record["noise"] = _build(NOISES, record["noise"], "noise")
     return table[name](**record)
 
 
 def build_network(record):
+    if len(record["layers"]) > LAYER_LIMIT:
+        raise ValueError(f"it has {len(record['layers'])} layers")
     layers = {}
     for layer in record["layers"]:
         layer = dict(layer)
@@ -66,18 +73,41 @@ def build_network(record):
     return nn.Network(None if shape is None else tuple(shape), **layers)
 
 
+def plain(value):
+    """NumPy's numbers and arrays, and mappings of any kind, as what JSON knows: settings and history rows may hold them."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"got {value!r}")
+
+
+def to_json(value):
+    try:
+        return json.dumps(value, default=plain)
+    except TypeError as error:
+        raise require.InputError("settings, and what on_report returns, must be numbers, strings, lists and dicts to be written to a file: "
+                                 f"{error}") from None
+
+
+def as_plain(value):
+    """`value` as it comes back from a file."""
+    return json.loads(to_json(value))
+
+
 def write(path, header, arrays):
     """Write header and {name: array} to `path`: whole or not at all (a temporary file beside it is renamed over it)."""
     path = Path(path)
     if not path.parent.is_dir():
         raise require.InputError(f"path must be in an existing folder, got {str(path)!r}")
-    text = json.dumps({"format": FORMAT, "version": VERSION} | header).encode()
+    text = to_json({"format": FORMAT, "version": VERSION} | header).encode()
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        file = open(temporary, "xb")  # not tempfile's: the file is to have the permissions that any new file has
     except OSError as error:
         raise FileError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with file:
             np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
             file.flush()
             os.fsync(file.fileno())
@@ -107,17 +137,25 @@ def opened(path):
         raise FileError(f"{str(path)!r} is truncated or no .npz file: {error}") from None
     except OSError as error:
         raise FileError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
-    except (ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError, RecursionError) as error:
-        said = f"missing {error}" if isinstance(error, KeyError) else str(error)
-        raise FileError(f"{str(path)!r} is no valid minibayes file: {said}") from None
+    except Exception as error:  # a damaged file makes zipfile, numpy and json raise nearly anything
+        said = f"missing {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        raise FileError(f"{str(path)!r} is no valid minibayes file: {' '.join(said.split())}") from None  # NumPy's have several lines
+
+
+def _member(archive, name):
+    """What the archive says of one member, if it is stored plain and no larger than the file: reading it takes no more memory."""
+    info = archive.getinfo(f"{name}.npy")
+    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+        raise ValueError(f"{name} is compressed or encrypted")
+    if info.file_size > os.path.getsize(archive.filename):
+        raise ValueError(f"{name} is said to have {info.file_size} bytes, more than the file")
+    return info
 
 
 def _array(archive, name, dtype, shape):
     """One member of the archive, read only if it is stored plain and declares exactly this dtype, shape and size."""
-    info = archive.getinfo(f"{name}.npy")
+    info = _member(archive, name)
     size = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-        raise ValueError(f"{name} is compressed or encrypted")
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
@@ -131,7 +169,7 @@ def _array(archive, name, dtype, shape):
 
 
 def read_header(archive):
-    info = archive.getinfo("header.npy")
+    info = _member(archive, "header")
     if info.file_size > HEADER_LIMIT:
         raise ValueError(f"its header has {info.file_size} bytes")
     with archive.open(info) as file:
@@ -142,6 +180,8 @@ def read_header(archive):
         raise ValueError(f"its format is {header['format']!r}")
     if header["version"] != VERSION:
         raise ValueError(f"its version is {header['version']!r}, this program reads version {VERSION}")
+    if header["kind"] not in ("model", "checkpoint"):
+        raise ValueError(f"its kind is {header['kind']!r}")
     return header
 
 
@@ -160,7 +200,7 @@ def read_tree(archive, prefix, net, dtype):
 
 
 def flatten(prefix, tree):
-    return {f"{prefix}/{name}/{param}": array for name, param, array in leaves(tree)}
+    return {f"{prefix}/{name}/{param}": np.ascontiguousarray(array) for name, param, array in leaves(tree)}
 
 
 def model_header(model, params):
@@ -179,4 +219,6 @@ def read_model(path):
         params = read_tree(archive, "params", net, header["dtype"])
         if not params:
             raise ValueError("its network has no parameters")
+        for name in params:
+            prior.of(name)  # an error if it has no length-scale for that layer
     return net, prior, likelihood, params

@@ -4,15 +4,20 @@ The loop is a pure function of (data, settings, step): batch order and noise are
 interrupted resumes from its checkpoint bit for bit.
 """
 
+import contextlib
 import time
 import zlib
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from . import require, storage
 from .nn import Key, parallel
+from .nn.fused import FusedNetwork
+from .nn.memory import StepMemory
+from .nn.optimizers import leaves
 from .progress import bar
 
 SHARD = 32  # examples that one thread takes forward and backward; independent of the number of threads
@@ -38,13 +43,14 @@ class Run:
     """The settings of one call of fit, and its step."""
 
     def __init__(self, objective, optimizer, x, y, batch_size, seed):
-        self.objective, self.optimizer, self.x, self.y = objective, optimizer, x, y
+        self.objective, self.optimizer, self.x, self.y = replace(objective, net=FusedNetwork(objective.net)), optimizer, x, y
         self.batch_size = min(batch_size, len(x))
         self.key, self.order = Key(seed).derive("fit"), Key(seed).derive("order")
         self.steps_per_epoch = -(-len(x) // self.batch_size)
         work = objective.net.flops(x.shape[1:]) * self.batch_size
         self.shard = SHARD if work > SMALL else self.batch_size
-        self._spare, self._epoch, self._permutation = None, None, None
+        self._epoch = self._permutation = None
+        self._memory = None
 
     def rows(self, step):
         """The examples of a step, in the order of its epoch: a function of (seed, step) only."""
@@ -58,28 +64,41 @@ class Run:
         epochs, index = divmod(step, self.steps_per_epoch)
         return epochs * len(self.x) + index * self.batch_size
 
-    def shard_term(self, params, epoch, rows, batch):
+    def shard_term(self, params, epoch, rows, batch, **out):
         """Forward and backward of one shard: z depends on (seed, epoch, layer, example, unit), not on the shard."""
         x, y = self.x[rows], self.y[rows]
         z = self.objective.net.sample(self.key.at(epoch), x.shape, examples=rows, dtype=x.dtype)
-        return self.objective.data_term(params, x, y, z, batch)
+        with quiet_overflow():
+            return self.objective.data_term(params, x, y, z, batch, **out)
 
-    def step(self, state, run):
-        """The State after one more step; `run` maps a function over shards."""
+    def step(self, state, pool):
+        """The State after one more step; its shards, and then the numbers of theta, are divided among the pool's threads."""
         epoch = state.step // self.steps_per_epoch
         rows = self.rows(state.step)
-        B = len(rows)
-        shards = run(lambda s: self.shard_term(state.params, epoch, rows[s], B), parallel.shards(B, self.shard))
-        terms, grads = self.objective.combine(state.params, shards, B)
+        B, cuts = len(rows), parallel.shards(len(rows), self.shard)
+        if self._memory is None:
+            self._memory = StepMemory(self.optimizer, state.params, len(cuts), self.objective.weight_decay(state.params))
+
+        shards = pool(lambda i: self.shard_term(state.params, epoch, rows[cuts[i]], B, out=self._memory.grads[i]), range(len(cuts)))
+        nlls = [nll for nll, _ in shards]
+        # The new state is written into other arrays than the old: what an interrupt finds is never half written.
+        if self._memory.decay is not None:
+            updates, params, optimizer = self._memory.begin(state.params, state.optimizer, len(cuts), pool.threads)
+            *_, terms = pool(lambda task: task(), [*updates, partial(self.objective.terms_of, state.params, nlls, B)])
+        else:
+            terms, grads = self.objective.combine(state.params, shards, B)
+            params, optimizer = self.optimizer.update(state.params, grads, state.optimizer)
         if not np.isfinite(terms.per_datum):
             raise DivergenceError(f"the loss became {terms.per_datum} at step {state.step + 1} (epoch {epoch + 1}): "
                                   "lower the learning rate, or look at the data's scale")
-        # Two sets of arrays take turns: the state that an interrupt may find is never half written.
-        params, optimizer = self.optimizer.update(state.params, grads, state.optimizer, out=self._spare)
-        self._spare = (state.params, state.optimizer)
         nll, loss, count = state.sums
         sums = nll + B * terms.nll, loss + B * terms.per_datum, count + B
         return replace(state, step=state.step + 1, params=params, optimizer=optimizer, sums=sums)
+
+
+def quiet_overflow():
+    """A run that diverges overflows before its loss does: that is one DivergenceError, not also NumPy's warnings (set per thread)."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def fingerprint(*arrays):
@@ -94,18 +113,17 @@ class Checkpoint:
     """A State on disk, tied to the settings of its run."""
 
     def __init__(self, path, model, run, seed, start):
-        self.path, self.net = Path(path), model.net
+        self.path, self.net, self.slots = Path(path), model.net, list(slots_of(run.optimizer.init(start)))
         self.header = storage.model_header(model, start) | {"kind": "checkpoint", "run": {
             "optimizer": storage.spec(run.optimizer), "batch_size": run.batch_size, "seed": seed,
             "data": fingerprint(run.x, run.y), "start": fingerprint(*(a for g in start.values() for a in g.values()))}}
 
     def save(self, state):
         check_finite(state)
-        slots = {k: v for k, v in state.optimizer.items() if isinstance(v, dict)}
         arrays = storage.flatten("params", state.params)
-        for name, tree in slots.items():
+        for name, tree in slots_of(state.optimizer).items():
             arrays |= storage.flatten(f"optimizer/{name}", tree)
-        progress = {"step": state.step, "slots": list(slots), "sums": state.sums, "history": state.history}
+        progress = {"step": state.step, "slots": self.slots, "sums": state.sums, "history": state.history}
         storage.write(self.path, self.header | {"progress": progress}, arrays)
 
     def load(self):
@@ -123,16 +141,26 @@ class Checkpoint:
                     raise storage.FileError(f"checkpoint {str(self.path)!r} is of a run with another {what}{shown}; give another path, "
                                             "or resume=False to start anew and overwrite it")
             progress, dtype = header["progress"], header["dtype"]
-            slots = {name: storage.read_tree(archive, f"optimizer/{name}", self.net, dtype) for name in progress["slots"]}
-            return State(int(progress["step"]), storage.read_tree(archive, "params", self.net, dtype),
-                         {"step": int(progress["step"])} | slots, tuple(progress["sums"]), list(progress["history"]))
+            step, history = require.integer("step", progress["step"], 0), progress["history"]
+            sums = tuple(require.real("sums", s) if i < 2 else require.integer("sums", s, 0) for i, s in enumerate(progress["sums"]))
+            if len(sums) != 3 or not isinstance(history, list) or not all(isinstance(row, dict) and "step" in row for row in history):
+                raise ValueError("its history or sums are damaged")
+            if progress["slots"] != self.slots:
+                raise ValueError(f"its optimizer has {progress['slots']}, not {self.slots}")
+            slots = {name: storage.read_tree(archive, f"optimizer/{name}", self.net, dtype) for name in self.slots}
+            return State(step, storage.read_tree(archive, "params", self.net, dtype), {"step": step} | slots, sums, history)
+
+
+def slots_of(optimizer_state):
+    return {name: tree for name, tree in optimizer_state.items() if isinstance(tree, dict)}
 
 
 def check_finite(state):
-    for layer, group in state.params.items():
-        for param, array in group.items():
+    """An error if the parameters, or the optimizer's averages of gradients (which overflow first), are not finite."""
+    for what, tree in [("parameter", state.params), *((f"the optimizer's {name} of", t) for name, t in slots_of(state.optimizer).items())]:
+        for layer, param, array in leaves(tree):
             if not np.isfinite(array).all():
-                raise DivergenceError(f"parameter {layer}/{param} is NaN or infinite after step {state.step}: lower the learning rate, "
+                raise DivergenceError(f"{what} {layer}/{param} is NaN or infinite after step {state.step}: lower the learning rate, "
                                       "or look at the data's scale")
 
 
@@ -142,7 +170,9 @@ def fit(model, x, y, start, *, last_step, batch_size, optimizer, objective, seed
 
     Every `report_every` steps (None: every epoch) and at the end a row joins the history, with what `evaluate(params, row)` returns.
     """
-    run = Run(objective, optimizer, x, y, batch_size, seed)
+    threads, run = parallel.thread_count(threads), Run(objective, optimizer, x, y, batch_size, seed)
+    # In another memory order sums would round otherwise, and a run from a checkpoint (always in this one) would differ in the last bit.
+    start = {name: {p: np.ascontiguousarray(a) for p, a in group.items()} for name, group in start.items()}
     state, keeper = State(0, start, optimizer.init(start)), None
     if checkpoint is not None:
         keeper = Checkpoint(checkpoint, model, run, seed, start)
@@ -164,7 +194,8 @@ def fit(model, x, y, start, *, last_step, batch_size, optimizer, objective, seed
                     nll, loss, count = state.sums
                     row = {"epoch": state.step / run.steps_per_epoch, "step": state.step, "loss": loss / count,
                            "nll": nll / count, "seconds": time.perf_counter() - began}
-                    row |= evaluate(state.params, row)
+                    added = evaluate(state.params, row)
+                    row |= storage.as_plain(added) if keeper else added  # as a resumed run finds it in the file
                     state = replace(state, history=[*state.history, row], sums=(0.0, 0.0, 0))
                     began = time.perf_counter()
                 if keeper and (due or (checkpoint_every and state.step and state.step % checkpoint_every == 0)):
@@ -177,7 +208,8 @@ def fit(model, x, y, start, *, last_step, batch_size, optimizer, objective, seed
                     shown.set_postfix_str(f"epoch {state.step / run.steps_per_epoch:.1f}, "
                                           f"loss {state.sums[1] / state.sums[2]:.4f}", refresh=False)
     except KeyboardInterrupt:
-        if keeper:
-            keeper.save(state)
         model.params, model.history = state.params, state.history
+        if keeper:
+            with contextlib.suppress(DivergenceError):  # then the last good checkpoint stays
+                keeper.save(state)
         raise

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import require
 from ..nn.network import Network
+from ..nn.noise import Gaussian
 from . import kl
 
 
@@ -53,12 +54,12 @@ class Objective:
         """(terms, d(L-hat/N)/d theta) for the minibatch (x, y) and the draw z."""
         return self.combine(params, [self.data_term(params, x, y, z, len(x))], len(x))
 
-    def data_term(self, params, x, y, z, batch):
+    def data_term(self, params, x, y, z, batch, **out):
         """(sum_n -log p, its gradient / batch) of one shard of a minibatch of `batch` examples."""
         f, caches = self.net.forward(params, x, z)      # f_n = f(x_n, omega-hat)
         nll, df = self.likelihood.nll(f, y)             # -log p(y_n | f_n), and its derivative in f_n
         df = df * df.dtype.type(1 / batch)              # the mean over the minibatch
-        _, grads = self.net.backward(params, caches, df, want_dx=False)
+        _, grads = self.net.backward(params, caches, df, want_dx=False, **out)
         return float(nll.sum(dtype=np.float64)), grads
 
     def combine(self, params, shards, batch):
@@ -71,5 +72,14 @@ class Objective:
                 for _, more in shards[1:]:
                     g = g + more[name][p]
                 grads[name][p] = g + g_kl               # d/d theta (mean nll + KL/N)
-        nll = sum(shard[0] for shard in shards) / batch
-        return Terms(nll, kl.value(self.net, params, self.prior), self.num_data), grads
+        return self.terms_of(params, [shard[0] for shard in shards], batch), grads
+
+    def terms_of(self, params, nlls, batch):
+        """L-hat's terms from the shards' sums of -log p."""
+        return Terms(sum(nlls) / batch, kl.value(self.net, params, self.prior), self.num_data)
+
+    def weight_decay(self, params):
+        """{layer: {param: wd}} if the gradient of KL/N is wd * param and nothing else; None if it is more (Gaussian noise)."""
+        if any(isinstance(layer.noise, Gaussian) for layer in self.net.layers.values()):
+            return None
+        return kl.weight_decay(self.net, params, self.prior, self.num_data)

@@ -122,7 +122,7 @@ def sweep(net, params, x, h, rows, passes, key, shared):
         examples = np.tile(np.arange(rows.start, rows.stop, dtype=np.uint64), T)
         z = net.sample(key, shape, examples, np.repeat(numbers, N), dtype=h.dtype)
     tiled = h if T == 1 else np.broadcast_to(h, (T, *h.shape)).reshape(T * N, *h.shape[1:])
-    f = net.suffix(params, tiled, z)
+    f = net.suffix(params, tiled, z).copy()  # the next sweep may use the same memory
     return f.reshape(T, N, *f.shape[1:])
 
 

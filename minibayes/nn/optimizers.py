@@ -17,6 +17,7 @@ class Rate:
     gamma: float = field(default=1e-4, kw_only=True)
     power: float = field(default=0.75, kw_only=True)
     multipliers: dict = field(default=None, kw_only=True)  # {layer: {param: factor of its rate}}; 1 where not named
+    slots = ()  # the names of the arrays, one for each parameter, that the state holds beside "step"
 
     def __post_init__(self):
         require.real("rate", self.rate, 0, open_low=True)
@@ -40,9 +41,9 @@ class Rate:
                 if param not in params.get(layer, {}):
                     raise require.InputError(f"multipliers names {layer!r}, {param!r}, which the network does not have")
 
-    def _new(self, params, out, slots):
+    def _new(self, params, out):
         """Arrays to write the new parameters and the new state into: fresh ones, or `out`."""
-        return out or (like(params), {slot: like(params) for slot in slots})
+        return out or (like(params), {slot: like(params) for slot in self.slots})
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class SGD(Rate):
     """v' = momentum v + rate_t g;  theta' = theta - v'. Caffe's form: a falling rate leaves the velocity as it was."""
 
     momentum: float = 0.0
+    slots = ("v",)
 
     def __post_init__(self):
         super().__post_init__()
@@ -61,13 +63,19 @@ class SGD(Rate):
 
     def update(self, params, grads, state, out=None):
         """(params', state'). out=(params, state) writes into those arrays, which may be the ones given."""
-        new, slots = self._new(params, out, ["v"])
+        new, slots = self._new(params, out)
         for layer, param, theta in leaves(params):
             dtype = theta.dtype.type
             rate = dtype(self.rate_at(state["step"]) * self.multiplier(layer, param))
-            kernels.sgd(theta.reshape(-1), flat(grads[layer][param], theta), flat(state["v"][layer][param], theta), rate,
-                        dtype(self.momentum), new[layer][param].reshape(-1), slots["v"][layer][param].reshape(-1))
+            kernels.sgd(*(flat(tree[layer][param]) for tree in (params, grads, state["v"])), rate, dtype(self.momentum),
+                        *(flat(tree[layer][param]) for tree in (new, slots["v"])))
         return new, {"step": state["step"] + 1, "v": slots["v"]}
+
+    def update_flat(self, shards, rows, bounds, decay, rate, step, old, new):
+        """`update` of the numbers `rows` of all parameters laid end to end, with the shards' gradients and decay * theta added up first."""
+        dtype = old["theta"].dtype.type
+        kernels.sgd_shards(shards, rows.start, rows.stop, bounds, decay, rate, old["theta"], old["v"], dtype(self.momentum),
+                           new["theta"], new["v"])
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,7 @@ class Adam(Rate):
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    slots = ("m", "s")
 
     def __post_init__(self):
         super().__post_init__()
@@ -91,17 +100,23 @@ class Adam(Rate):
 
     def update(self, params, grads, state, out=None):
         """(params', state'). out=(params, state) writes into those arrays, which may be the ones given."""
-        new, slots = self._new(params, out, ["m", "s"])
-        t = state["step"] + 1
+        new, slots = self._new(params, out)
         for layer, param, theta in leaves(params):
             dtype = theta.dtype.type
             rate = dtype(self.rate_at(state["step"]) * self.multiplier(layer, param))
-            kernels.adam(theta.reshape(-1), flat(grads[layer][param], theta), flat(state["m"][layer][param], theta),
-                         flat(state["s"][layer][param], theta), rate, dtype(self.beta1), dtype(self.beta2),
-                         dtype(self.epsilon), dtype(1 - self.beta1**t), dtype(1 - self.beta2**t),
-                         new[layer][param].reshape(-1), slots["m"][layer][param].reshape(-1),
-                         slots["s"][layer][param].reshape(-1))
-        return new, {"step": t, "m": slots["m"], "s": slots["s"]}
+            kernels.adam(*(flat(tree[layer][param]) for tree in (params, grads, state["m"], state["s"])), rate,
+                         *self._constants(dtype, state["step"]), *(flat(tree[layer][param]) for tree in (new, slots["m"], slots["s"])))
+        return new, {"step": state["step"] + 1, "m": slots["m"], "s": slots["s"]}
+
+    def update_flat(self, shards, rows, bounds, decay, rate, step, old, new):
+        """`update` of the numbers `rows` of all parameters laid end to end, with the shards' gradients and decay * theta added up first."""
+        kernels.adam_shards(shards, rows.start, rows.stop, bounds, decay, rate, old["theta"], old["m"], old["s"],
+                            *self._constants(old["theta"].dtype.type, step), new["theta"], new["m"], new["s"])
+
+    def _constants(self, dtype, step):
+        """beta1, beta2, epsilon and the corrections 1 - beta^t of step t = step + 1."""
+        t = step + 1
+        return tuple(dtype(v) for v in (self.beta1, self.beta2, self.epsilon, 1 - self.beta1**t, 1 - self.beta2**t))
 
 
 def leaves(tree):
@@ -109,9 +124,9 @@ def leaves(tree):
     return [(layer, param, array) for layer, group in tree.items() for param, array in group.items()]
 
 
-def flat(array, theta):
-    """`array` as one contiguous row in the dtype of theta."""
-    return np.ascontiguousarray(array, theta.dtype).reshape(-1)
+def flat(array):
+    """A contiguous array as one row, without a copy."""
+    return array.reshape(-1)
 
 
 def like(params):

@@ -49,24 +49,30 @@ def single_threaded_blas():
                 _limit = None
 
 
+class Pool:
+    """pool(function, items) -> the list of results, in order; a single item is done without a thread hop."""
+
+    def __init__(self, threads, executor=None):
+        self.threads, self._executor = threads, executor
+
+    def __call__(self, function, items):
+        items = list(items)
+        if self._executor is None or len(items) == 1:
+            return [function(item) for item in items]
+        return list(self._executor.map(function, items))
+
+
 @contextmanager
 def pool(threads=None):
-    """map(function, items) -> list of results in order, run on `threads` threads, which are gone when the context closes."""
+    """A Pool of `threads` threads, which are gone when the context closes; BLAS has one thread while it is open."""
     threads = thread_count(threads)
     with single_threaded_blas():
         if threads == 1:
-            yield lambda function, items: [function(item) for item in items]
+            yield Pool(1)
             return
         executor = ThreadPoolExecutor(threads, thread_name_prefix="minibayes")
-
-        def run(function, items):
-            items = list(items)
-            if len(items) == 1:  # no thread hop for a single shard
-                return [function(items[0])]
-            return list(executor.map(function, items))
-
         try:
-            yield run
+            yield Pool(threads, executor)
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
 
@@ -74,3 +80,4 @@ def pool(threads=None):
 def shards(count, size):
     """Slices that cut `count` rows into runs of `size`, the last one shorter."""
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+

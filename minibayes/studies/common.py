@@ -50,10 +50,10 @@ def to_json(result):
 
 
 def table(header, rows):
-    """Columns as wide as their widest cell; text to the left, the rest to the right."""
+    """Columns as wide as their widest cell; the first and those without numbers to the left, the rest to the right."""
     cells = [header, *[[str(c) for c in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    left = [all(not row[i][:1].isdigit() for row in cells[1:]) for i in range(len(header))]
+    left = [i == 0 or all(not row[i][:1].isdigit() for row in cells[1:]) for i in range(len(header))]
     lines = ["  ".join(c.ljust(w) if to_left else c.rjust(w) for c, w, to_left in zip(row, widths, left, strict=True)).rstrip()
              for row in cells]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

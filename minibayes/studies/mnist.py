@@ -122,7 +122,7 @@ def curves(result):
                 if row["variant"] == variant:
                     by_step.setdefault(row["step"], []).append((row["epoch"], row["error"][rule]))
             stats = [common.mean_and_error([e for _, e in v]) for _, v in sorted(by_step.items())]
-            lines.append({"variant": variant, "rule": rule, "epochs": [v[0][0] for _, v in sorted(by_step.items())],
+            lines.append({"variant": variant, "rule": rule, "samples": result["settings"]["curve_samples"], "epochs": [v[0][0] for _, v in sorted(by_step.items())],
                           "errors": [mean for mean, _ in stats],
                           "error_se": [se for _, se in stats] if len(result["settings"]["seeds"]) > 1 else None})
     return lines

@@ -18,7 +18,9 @@ M0, M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)  # the published multiplie
 W0, W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)  # the published Weyl increments of the key
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 DIGITS = np.uint64(64)  # places that one block of 128 Bernoulli units owns: one per binary digit of keep
-ONE = np.uint64(1)
+LANES = 8  # counters drawn side by side
+BYTE, SEVEN, EVERY_BYTE = np.uint64(0xFF), np.uint64(7), np.uint64(0x0101010101010101)
+DIAGONAL, CARRY = np.uint64(0x8040201008040201), np.uint64(0x7F7F7F7F7F7F7F7F)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -38,14 +40,25 @@ def philox(counter, key, out):
         out[i, 0], out[i, 1], out[i, 2], out[i, 3] = w0, w1, w2, w3
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _philox_lanes(c, k0, k1):
+    """_philox for LANES counters at once: word i of counter l is c[i*LANES + l]. Loops of a fixed length, for vector instructions."""
+    for _ in range(10):
+        for l in range(LANES):
+            p0, p1 = M0 * c[l], M1 * c[2 * LANES + l]
+            a, b = (p1 >> HALF) ^ c[LANES + l] ^ k0, (p0 >> HALF) ^ c[3 * LANES + l] ^ k1
+            c[l], c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = a, p1 & LOW, b, p0 & LOW
+        k0, k1 = (k0 + W0) & LOW, (k1 + W1) & LOW
+
+
 @njit(nogil=True, cache=True)
 def bernoulli(digits, examples, passes, layer, key, out):
     """out[n, j] = 1 if U < keep else 0, with U = 0.r1 r2 r3 ... a random binary fraction: exactly Bernoulli(keep).
 
     digits (d,) uint8: keep = sum_i digits[i] 2^-(i+1), digits[-1] = 1.   examples, passes (B,) uint64.   out (B, units) uint8.
 
-    U < keep is decided by the first digit in which they differ, so each digit of keep takes one random bit per unit
-    until all 128 units of a block are decided. The loop nest, for one unit j = 128 block + lane:
+    U < keep is decided by the first digit in which they differ, so each digit of keep takes one random bit per unit until all units
+    drawn together are decided. The loop nest, for one unit j = 128 block + lane:
 
         for i in range(d):
             r = bit `lane` of Philox(counter=(64 block + i, example, layer, pass))
@@ -55,30 +68,38 @@ def bernoulli(digits, examples, passes, layer, key, out):
     At keep = 1/2 that is a single bit per unit.
     """
     units = out.shape[1]
+    blocks = (units + 127) // 128
+    c, z, undecided = np.empty(4 * LANES, np.uint64), np.empty(4 * LANES, np.uint64), np.empty(4 * LANES, np.uint64)
+    line = np.empty(16 * (blocks + LANES), np.uint64)  # one example's units, a byte each, eight to a word
     for n in range(out.shape[0]):
-        for block in range((units + 127) // 128):
-            z0 = z1 = z2 = z3 = np.uint64(0)
-            u0 = u1 = u2 = u3 = LOW  # bit set: that unit is still undecided
+        for block in range(0, blocks, LANES):
+            for l in range(4 * LANES):
+                z[l], undecided[l] = 0, LOW
             for i in range(digits.shape[0]):
-                place = np.uint64(block) * DIGITS + np.uint64(i)
-                r0, r1, r2, r3 = _philox(place, examples[n], layer, passes[n], key[0], key[1])
-                if digits[i]:  # r = 0 decides for z = 1, r = 1 leaves undecided; u & (r ^ LOW) is "u and not r"
-                    z0, z1, z2, z3 = z0 | (u0 & (r0 ^ LOW)), z1 | (u1 & (r1 ^ LOW)), z2 | (u2 & (r2 ^ LOW)), z3 | (u3 & (r3 ^ LOW))
-                    u0, u1, u2, u3 = u0 & r0, u1 & r1, u2 & r2, u3 & r3
-                else:  # r = 1 decides for z = 0
-                    u0, u1, u2, u3 = u0 & (r0 ^ LOW), u1 & (r1 ^ LOW), u2 & (r2 ^ LOW), u3 & (r3 ^ LOW)
-                if (u0 | u1 | u2 | u3) == 0:
+                for l in range(LANES):
+                    c[l] = np.uint64(block + l) * DIGITS + np.uint64(i)
+                    c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = examples[n], layer, passes[n]
+                _philox_lanes(c, key[0], key[1])
+                left = np.uint64(0)
+                for l in range(4 * LANES):
+                    zero = undecided[l] & (c[l] ^ LOW)  # undecided units whose bit is 0
+                    if digits[i]:
+                        z[l] |= zero  # r < digit
+                        undecided[l] &= c[l]
+                    else:
+                        undecided[l] = zero  # those whose bit is 1 have r > digit and stay 0
+                    left |= undecided[l]
+                if left == 0:
                     break
-            start = block * 128
-            for word in range(min(4, (units - start + 31) // 32)):
-                z = z0 if word == 0 else z1 if word == 1 else z2 if word == 2 else z3
-                first = start + 32 * word
-                if first + 32 <= units:
-                    for j in range(32):  # a fixed length, so that the compiler spreads the bits with vector shifts
-                        out[n, first + j] = (z >> np.uint64(j)) & ONE
-                else:
-                    for j in range(units - first):
-                        out[n, first + j] = (z >> np.uint64(j)) & ONE
+            for l in range(LANES):
+                for word in range(4):
+                    for part in range(4):
+                        # Eight bits to eight bytes: copy them into every byte, keep bit j of byte j, and make what is left of it a 1.
+                        bits = ((z[word * LANES + l] >> np.uint64(8 * part)) & BYTE) * EVERY_BYTE & DIAGONAL
+                        line[16 * (block + l) + 4 * word + part] = ((bits + CARRY) >> SEVEN) & EVERY_BYTE
+        spread, row = line.view(np.uint8), out[n]
+        for j in range(units):
+            row[j] = spread[j]
 
 
 @njit(nogil=True, cache=True)

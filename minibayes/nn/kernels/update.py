@@ -1,8 +1,11 @@
-"""theta <- theta - rate * direction(g): one optimizer step over one flat array, each line read and written once."""
+"""theta <- theta - rate * direction(g): one optimizer step over flat arrays, alone or together with adding up the shards' gradients."""
 
 import math
 
+import numpy as np
 from numba import njit
+
+CHUNK = 4096  # numbers that stay in the first-level cache from the sum of the shards to the update
 
 
 @njit(nogil=True, cache=True)
@@ -24,3 +27,46 @@ def adam(theta, g, m, s, rate, beta1, beta2, epsilon, correction1, correction2, 
         m_out[i] = a
         s_out[i] = b
         theta_out[i] = theta[i] - rate * (a / correction1) / (math.sqrt(b / correction2) + epsilon)
+
+
+@njit(nogil=True, cache=True)
+def add_shards(shards, start, stop, theta, decay, g):
+    """g[i] = shards[0, i] + shards[1, i] + ... + decay theta[i], added in that order, for start <= i < stop; g is stop - start long."""
+    first, weights = shards[0, start:stop], theta[start:stop]
+    for i in range(stop - start):
+        g[i] = first[i]
+    for s in range(1, shards.shape[0]):
+        more = shards[s, start:stop]
+        for i in range(stop - start):
+            g[i] += more[i]
+    for i in range(stop - start):
+        g[i] += decay * weights[i]
+
+
+@njit(nogil=True, cache=True)
+def sgd_shards(shards, start, stop, bounds, decay, rate, theta, v, momentum, theta_out, v_out):
+    """add_shards, then sgd, for the numbers start to stop of all parameters laid end to end; bounds[l] is where parameter l begins.
+
+    shards (S, n); theta, v and their outputs (n,); bounds (L + 1,); decay, rate (L,), one for each parameter.
+    """
+    g = np.empty(CHUNK, theta.dtype)
+    for parameter in range(len(decay)):
+        low, high = max(start, bounds[parameter]), min(stop, bounds[parameter + 1])
+        for a in range(low, high, CHUNK):
+            b = min(a + CHUNK, high)
+            add_shards(shards, a, b, theta, decay[parameter], g)
+            sgd(theta[a:b], g[:b - a], v[a:b], rate[parameter], momentum, theta_out[a:b], v_out[a:b])
+
+
+@njit(nogil=True, cache=True)
+def adam_shards(shards, start, stop, bounds, decay, rate, theta, m, s, beta1, beta2, epsilon, correction1, correction2, theta_out, m_out,
+                s_out):
+    """sgd_shards with adam in the place of sgd."""
+    g = np.empty(CHUNK, theta.dtype)
+    for parameter in range(len(decay)):
+        low, high = max(start, bounds[parameter]), min(stop, bounds[parameter + 1])
+        for a in range(low, high, CHUNK):
+            b = min(a + CHUNK, high)
+            add_shards(shards, a, b, theta, decay[parameter], g)
+            adam(theta[a:b], g[:b - a], m[a:b], s[a:b], rate[parameter], beta1, beta2, epsilon, correction1, correction2, theta_out[a:b],
+                 m_out[a:b], s_out[a:b])

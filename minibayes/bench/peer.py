@@ -1,0 +1,161 @@
+"""The same networks, batches, noise positions and arithmetic in PyTorch eager, in a process of their own.
+
+Run as a script with the number of threads: it prints "ready" or why it cannot, then answers each line NAME on stdin with the seconds that
+the work of that name took. A separate process keeps its threads from spinning while ours work. PyTorch is no dependency of minibayes.
+"""
+
+import subprocess
+import sys
+import time
+
+
+class Peer:
+    """The process; `peer(name)` is a callable that makes it do that work once, `reason` says why there is none."""
+
+    def __init__(self, threads):
+        self.process = subprocess.Popen([sys.executable, "-m", "minibayes.bench.peer", str(threads)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        answer = self.process.stdout.readline().strip()
+        self.version = answer.removeprefix("ready ") if answer.startswith("ready ") else None
+        self.reason = None if self.version else answer or "it could not be started"
+
+    def __call__(self, name):
+        def work():
+            self.process.stdin.write(name + "\n")
+            self.process.stdin.flush()
+            if not self.process.stdout.readline():
+                raise RuntimeError(f"the PyTorch process ended while it measured {name}")
+        return work
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def works(torch):
+    """{name: callable}: each does the work of its namesake in work.py."""
+    F = torch.nn.functional
+    generator = torch.Generator().manual_seed(0)
+
+    def lenet(channels_last, dropout=F.dropout):
+        net = torch.nn.ModuleDict({"conv1": torch.nn.Conv2d(1, 20, 5), "conv2": torch.nn.Conv2d(20, 50, 5),
+                                   "fc1": torch.nn.Linear(800, 500), "fc2": torch.nn.Linear(500, 10)})
+        net = net.to(memory_format=torch.channels_last) if channels_last else net
+
+        def respond(x):
+            return net["conv1"](x)
+
+        def rest(y):
+            y = F.max_pool2d(dropout(y, 0.5, True), 2)
+            y = F.max_pool2d(dropout(net["conv2"](y), 0.5, True), 2)
+            return net["fc2"](F.dropout(F.relu(net["fc1"](y.flatten(1))), 0.5, True))
+        return net, respond, rest
+
+    def images(count, channels_last):
+        x = torch.rand((count, 1, 28, 28), generator=generator)
+        return x.to(memory_format=torch.channels_last) if channels_last else x
+
+    def train_lenet(channels_last, steps=10):
+        net, respond, rest = lenet(channels_last)
+        optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
+        x, y = images(64, channels_last), torch.randint(0, 10, (64,), generator=generator)
+
+        def work():
+            for _ in range(steps):
+                optimizer.zero_grad()
+                F.cross_entropy(rest(respond(x)), y).backward()
+                optimizer.step()
+        return work
+
+    def mc_lenet(channels_last, count=256, samples=50, dropout=F.dropout):
+        _, respond, rest = lenet(channels_last, dropout)
+        x = images(count, channels_last)
+
+        @torch.inference_mode()
+        def work():
+            y, total = respond(x), torch.zeros(count, 10)  # conv1 once for all passes, as here
+            for _ in range(samples):
+                total += rest(y).softmax(dim=1)
+            return total / samples
+        return work
+
+    def mlp(sizes, drop, first=0.0):
+        linear = torch.nn.ModuleList(torch.nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+
+        def forward(x):
+            x = F.dropout(x, first, True) if first else x
+            for layer in linear[:-1]:
+                x = F.dropout(F.relu(layer(x)), drop, True)
+            return linear[-1](x)
+        return linear, forward
+
+    def train_mlp(steps=5):
+        net, forward = mlp((784, 1024, 1024, 10), 0.5)
+        optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
+        x, y = torch.rand((64, 784), generator=generator), torch.randint(0, 10, (64,), generator=generator)
+
+        def work():
+            for _ in range(steps):
+                optimizer.zero_grad()
+                F.cross_entropy(forward(x), y).backward()
+                optimizer.step()
+        return work
+
+    def mc_mlp(count=256, samples=50):
+        _, forward = mlp((784, 1024, 1024, 10), 0.5)
+        x = torch.rand((count, 784), generator=generator)
+
+        @torch.inference_mode()
+        def work():
+            total = torch.zeros(count, 10)
+            for _ in range(samples):
+                total += forward(x).softmax(dim=1)
+        return work
+
+    def train_tiny(steps=100):
+        net, forward = mlp((13, 50, 1), 0.05, 0.05)
+        optimizer = torch.optim.Adam(net.parameters(), 1e-3, weight_decay=1e-4)
+        x, y = torch.randn((128, 13), generator=generator), torch.randn((128, 1), generator=generator)
+
+        def work():
+            for _ in range(steps):
+                optimizer.zero_grad()
+                F.mse_loss(forward(x), y).backward()
+                optimizer.step()
+        return work
+
+    def predict_tiny(samples=10_000, at_once=False):
+        _, forward = mlp((13, 50, 1), 0.05, 0.05)
+        x = torch.randn((51, 13), generator=generator)
+
+        @torch.inference_mode()
+        def work():
+            if at_once:
+                f = forward(x.repeat(samples, 1)).reshape(samples, 51)
+                return f.mean(0), f.var(0)
+            f = torch.stack([forward(x) for _ in range(samples)])
+            return f.mean(0), f.var(0)
+        return work
+
+    return {"train": train_lenet(False), "train channels-last": train_lenet(True), "mc": mc_lenet(False), "mc channels-last": mc_lenet(True),
+            "mc kernel": mc_lenet(True, dropout=F.dropout2d), "mlp train": train_mlp(), "mlp mc": mc_mlp(), "tiny train": train_tiny(),
+            "tiny predict": predict_tiny(), "tiny predict at once": predict_tiny(at_once=True)}
+
+
+def serve(threads):
+    try:
+        import torch
+    except ImportError:
+        print("PyTorch is not installed", flush=True)
+        return
+    torch.set_num_threads(threads)
+    table = works(torch)
+    print("ready", torch.__version__, flush=True)
+    for line in sys.stdin:
+        began = time.perf_counter()
+        table[line.strip()]()
+        print(time.perf_counter() - began, flush=True)
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

@@ -1,0 +1,58 @@
+"""Fresh processes: import time, the first training step with and without a Numba cache, and peak resident memory."""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+IMPORT = "import time; t = time.perf_counter(); import minibayes; print(time.perf_counter() - t)"
+
+FIRST_STEP = """
+import time; t = time.perf_counter()
+import numpy as np, minibayes as mb
+x, y = np.random.default_rng(0).random((64, 28, 28, 1), np.float32), np.arange(64) % 10
+mb.BayesianNetwork(mb.models.lenet("all")).fit(x, y, steps=1)
+print(time.perf_counter() - t)
+"""
+
+MEMORY = """
+import resource, sys
+import numpy as np, minibayes as mb
+x = np.random.default_rng(0).random((64, 28, 28, 1), np.float32)
+net = mb.models.lenet("all")
+mb.BayesianNetwork(net, params=net.init(0)).predict(x, samples=int(sys.argv[1]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform != "darwin" else 1024) / 1024)
+"""
+
+MAIN_JOB = """
+import resource, sys
+from minibayes.__main__ import main
+status = main(["mnist", "--quick", "--json", "--out", sys.argv[1]])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform != "darwin" else 1024) / 1024)
+sys.exit(status)
+"""
+
+
+def child(code, *args, **environment):
+    """The number that a fresh Python process prints last."""
+    done = subprocess.run([sys.executable, "-c", code, *map(str, args)], env=os.environ | environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"a fresh process failed: {done.stderr.strip().splitlines()[-1]}")
+    return float(done.stdout.strip().splitlines()[-1])
+
+
+def start():
+    """{import_s, first_step_cold_s, first_step_warm_s}: the first steps count from the start of the import."""
+    with tempfile.TemporaryDirectory() as cache:
+        cold = child(FIRST_STEP, NUMBA_CACHE_DIR=cache)
+        return {"import_s": min(child(IMPORT) for _ in range(3)), "first_step_cold_s": cold,
+                "first_step_warm_s": min(child(FIRST_STEP, NUMBA_CACHE_DIR=cache) for _ in range(2))}
+
+
+def memory(quick):
+    """Peak resident MB of predict at T = 10 and T = 1000, and of the main job in quick form (not measured in a quick run)."""
+    result = {"predict_10_mb": child(MEMORY, 10), "predict_1000_mb": child(MEMORY, 1000), "main_job_mb": None}
+    if not quick:
+        with tempfile.TemporaryDirectory() as out:
+            result["main_job_mb"] = child(MAIN_JOB, out)
+    return result

@@ -1,0 +1,80 @@
+"""What is timed, each a callable that does a fixed amount of work: training steps and predictions of the networks of the table."""
+
+import numpy as np
+
+from .. import models, nn, training
+from ..bayes import Categorical, Gaussian, Objective, Prior
+from ..model import BayesianNetwork
+from ..nn import parallel
+
+TRAIN_FLOP, MC_FLOP = 13.2e6, 4.0e6  # LeNet-all, an image: forward + backward without dL/dx; a pass with conv1 computed once
+BATCH = 64
+
+
+def digits(count, seed=0):
+    """Random images and labels: no arithmetic here depends on the pictures."""
+    rng = np.random.default_rng(seed)
+    return rng.random((count, 28, 28, 1), np.float32), rng.integers(0, 10, count)
+
+
+class Training:
+    """`steps` training steps of a network, as fit takes them."""
+
+    def __init__(self, net, x, y, likelihood, optimizer, batch_size, steps, threads):
+        self.steps, self.threads = steps, threads
+        objective = Objective(net, Prior(1.0), likelihood, len(x))
+        self.run = training.Run(objective, optimizer, x, y, batch_size, seed=0)
+        params = net.init(0)
+        self.state = training.State(0, params, optimizer.init(params))
+
+    def __call__(self):
+        with parallel.pool(self.threads) as pool:
+            for _ in range(self.steps):
+                self.state = self.run.step(self.state, pool)
+
+
+class Prediction:
+    """model.predict on fixed inputs."""
+
+    def __init__(self, net, x, likelihood, threads, **options):
+        self.model = BayesianNetwork(net, likelihood=likelihood, params=net.init(0))
+        self.x, self.options = x, options | {"threads": threads}
+
+    def __call__(self):
+        self.model.predict(self.x, **self.options)
+
+
+def lenet_training(threads, steps=10, variant="all"):
+    x, y = digits(BATCH * 20)
+    return Training(models.lenet(variant), x, y, Categorical(), nn.SGD(0.01, momentum=0.9), BATCH, steps, threads)
+
+
+def lenet_prediction(threads, count, samples, noise_per="patch", shared=False):
+    return Prediction(models.lenet("all", noise_per=noise_per), digits(count)[0], None, threads, samples=samples, shared=shared)
+
+
+def mlp_training(threads, steps=5):
+    x, y = digits(BATCH * 20)
+    return Training(models.mlp([784, 1024, 1024, 10]), x.reshape(len(x), -1), y, Categorical(), nn.SGD(0.01, momentum=0.9), BATCH, steps,
+                    threads)
+
+
+def mlp_prediction(threads, count, samples, shared):
+    return Prediction(models.mlp([784, 1024, 1024, 10]), digits(count)[0].reshape(count, -1), None, threads, samples=samples, shared=shared)
+
+
+def tiny_net():
+    return models.mlp([13, 50, 1], noise=nn.Bernoulli(0.95), input_noise=nn.Bernoulli(0.95))
+
+
+def table(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((count, 13)).astype(np.float32), rng.standard_normal((count, 1))
+
+
+def tiny_training(threads, steps=100):
+    return Training(tiny_net(), *table(12_800), Gaussian(1.0), nn.Adam(1e-3), 128, steps, threads)
+
+
+def tiny_prediction(threads, samples=10_000):
+    return Prediction(tiny_net(), table(51)[0], Gaussian(1.0), threads, samples=samples)

@@ -1,0 +1,80 @@
+"""f(x, omega), fast: a network whose Conv2d-MaxPool2d pairs run as one stage, in blocks that stay in cache, with a sparse backward.
+
+FusedNetwork is a drop-in for Network in the training step and in prediction: same signatures, same results up to rounding (tested against
+the plain layers). Its caches live in workspaces, one per thread, and are valid until that thread's next forward.
+
+What is different, each measured to be faster than what it replaces:
+- the convolution's response meets bias, noise and pooling in one kernel, block by block, and is not kept;
+- dL/d(response) is non-zero at one place per pooling window and, of those, not where the unit was dropped: it is kept as (value, argmax)
+  and multiplied by row-sparse kernels. A dense product takes over where too little is zero or the patch's rows are too short;
+- images with few channels go through im2col with one row per number of a patch.
+"""
+
+import threading
+
+from .layers import Conv2d, Dense
+from .network import Network
+from .stages import ConvPool, DenseStage, Plain, Workspace, fits
+
+
+class FusedNetwork(Network):
+    """The network `net`, computed in fused stages."""
+
+    def __init__(self, net):
+        super().__init__(net.input_shape, **net.layers)
+        names, self._stages = list(self.layers), []
+        while names:
+            name = names.pop(0)
+            if isinstance(self.layers[name], Conv2d) and names and fits(self.layers[names[0]]):
+                self._stages.append(ConvPool(name, self.layers[name], self.layers[names.pop(0)]))
+            elif isinstance(self.layers[name], Dense):
+                self._stages.append(DenseStage(name, self.layers[name]))
+            else:
+                self._stages.append(Plain(name, self.layers[name]))
+        self._threads = threading.local()
+        self._first = next(s for s in self._stages if s.layer.param_shapes())
+
+    @property
+    def _work(self):
+        if not hasattr(self._threads, "work"):
+            self._threads.work = Workspace()
+        return self._threads.work
+
+    def forward(self, params, x, z):
+        self._check(x, z)
+        work, caches = self._work, {}
+        for stage in self._stages:
+            x, caches[stage.name] = stage.forward(params.get(stage.name), x, z.get(stage.name), work)
+        return x, caches
+
+    def backward(self, params, caches, df, want_dx=True, out=None):
+        """As Network.backward; `out`, {name: {param: array}}, gives the arrays that the gradients are written into."""
+        work, grads, dx = self._work, {}, df
+        for stage in reversed(self._stages):
+            last = stage is self._first and not want_dx
+            dx, g = stage.backward(params.get(stage.name), caches[stage.name], dx, not last, work, out and out.get(stage.name))
+            if g:
+                grads[stage.name] = g
+            if last:
+                break
+        return dx, grads
+
+    def prefix(self, params, x):
+        """As Network.prefix, but a first noisy convolution's bias is left to `suffix`."""
+        self._check(x, None)
+        for stage in self._stages:
+            if stage.name in self.noisy:
+                return stage.before_noise(params[stage.name], x, self._work)
+            x, _ = stage.forward(params.get(stage.name), x, None, self._work)
+        return x
+
+    def suffix(self, params, h, z):
+        if not self.noisy:
+            return h
+        work, started = self._work, False
+        for stage in self._stages:
+            if stage.name == self.noisy[0]:
+                started, h = True, stage.after_noise(params[stage.name], h, z[stage.name], work)
+            elif started:
+                h, _ = stage.forward(params.get(stage.name), h, z.get(stage.name), work)
+        return h

@@ -1,0 +1,240 @@
+"""Every fast path against its plain twin: fused stages against layers, sparse against dense, the flat step against combine and update."""
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minibayes import BayesianNetwork, DivergenceError, bayes, models, nn
+from minibayes.nn import kernels, parallel, stages
+from minibayes.nn.fused import FusedNetwork
+from minibayes.nn.memory import StepMemory
+
+NOISES = [nn.Delta(), nn.Bernoulli(0.5), nn.Bernoulli(0.9), nn.Gaussian(0.7)]
+
+
+def tiny_conv(rng, noise, noise_per):
+    k, stride, padding, c_in, c_out = (int(v) for v in rng.integers([1, 1, 0, 1, 1], [5, 3, 3, 12, 6]))
+    H, W = (int(v) for v in rng.integers(8, 14, 2))
+    size, pool_stride = (int(v) for v in rng.integers([1, 1], [4, 4]))
+    conv = nn.Conv2d(c_in, c_out, k, stride=stride, padding=padding, noise=noise, noise_per=noise_per)
+    pool = nn.MaxPool2d(size, pool_stride)
+    try:
+        shape = pool.output_shape(conv.output_shape((H, W, c_in)))
+    except ValueError:
+        return None
+    n = int(np.prod(shape))
+    return nn.Network((H, W, c_in), c=conv, p=pool, r=nn.ReLU(), f=nn.Flatten(), d=nn.Dense(n, 5, noise=noise), t=nn.Tanh(),
+                      e=nn.Dense(5, 3, noise=noise))
+
+
+def compare(net, params, x, z, rng, tolerance):
+    fused = FusedNetwork(net)
+    f, caches = net.forward(params, x, z)
+    g, fused_caches = fused.forward(params, x, z)
+    np.testing.assert_allclose(g, f, rtol=tolerance, atol=tolerance)
+    df = rng.standard_normal(f.shape).astype(f.dtype)
+    dx, grads = net.backward(params, caches, df)
+    fused_dx, fused_grads = fused.backward(params, fused_caches, df)
+    np.testing.assert_allclose(fused_dx, dx, rtol=tolerance, atol=10 * tolerance)
+    assert list(fused_grads) == list(grads)
+    for name in grads:
+        for p in grads[name]:
+            scale = max(1, np.abs(grads[name][p]).max())
+            np.testing.assert_allclose(fused_grads[name][p], grads[name][p], rtol=tolerance, atol=10 * tolerance * scale)
+    out = {name: {p: np.full_like(a, np.nan) for p, a in group.items()} for name, group in params.items()}
+    fused.backward(params, fused.forward(params, x, z)[1], df, want_dx=False, out=out)
+    assert all((out[name][p] == fused_grads[name][p]).all() for name in out for p in out[name])
+    h = fused.prefix(params, x)
+    np.testing.assert_allclose(fused.suffix(params, h, z), f, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("sparse", [0.0, 1.0], ids=["dense backward", "sparse backward"])
+@pytest.mark.parametrize("narrow", [0, 10**6], ids=["rows", "planes"])
+@pytest.mark.parametrize("seed", range(12))
+def test_fused_network_is_the_network(seed, narrow, sparse, monkeypatch):
+    """Every way through the stage, at random kernels, strides, paddings, poolings (overlapping, or leaving a rest) and noises."""
+    monkeypatch.setattr(stages, "NARROW", narrow)
+    monkeypatch.setattr(stages, "SPARSE", sparse)
+    monkeypatch.setattr(stages, "BLOCK", 3)
+    rng, tried = np.random.default_rng(seed), 0
+    while tried < 3:
+        net = tiny_conv(rng, NOISES[rng.integers(4)], ("patch", "kernel")[rng.integers(2)])
+        if net is None:
+            continue
+        tried += 1
+        params, x = net.init(rng, np.float64), rng.standard_normal((5, *net.input_shape))
+        for group in params.values():
+            group["b"] += rng.standard_normal(group["b"].shape)
+        compare(net, params, x, net.sample(seed, x.shape, shared=bool(rng.integers(2)), dtype=np.float64), rng, 1e-11)
+
+
+@pytest.mark.parametrize("variant", models.VARIANTS)
+@pytest.mark.parametrize("noise_per", ["patch", "kernel"])
+def test_fused_lenet_in_both_precisions(variant, noise_per):
+    rng = np.random.default_rng(0)
+    net = models.lenet(variant, noise_per=noise_per)
+    for dtype, tolerance in ((np.float64, 1e-11), (np.float32, 1e-4)):
+        params, x = net.init(0, dtype), rng.random((9, 28, 28, 1)).astype(dtype)
+        compare(net, params, x, net.sample(1, x.shape), rng, tolerance)
+
+
+def test_fused_backward_is_exactly_zero_where_units_were_dropped():
+    net = nn.Network((6, 6, 1), c=nn.Conv2d(1, 2, 3, noise=nn.Bernoulli(0.5)), p=nn.MaxPool2d(2))
+    fused, params, x = FusedNetwork(net), net.init(0, np.float64), np.random.default_rng(0).standard_normal((2, 6, 6, 1))
+    z = {"c": np.zeros((2, 4, 4, 2), np.uint8)}
+    f, caches = fused.forward(params, x, z)
+    _, grads = fused.backward(params, caches, np.ones_like(f))
+    assert (f == 0).all() and (grads["c"]["M"] == 0).all() and (grads["c"]["b"] == 0).all()
+
+
+def test_nan_comes_through_every_stage():
+    net, x = models.lenet("all"), np.random.default_rng(0).random((2, 28, 28, 1), np.float32)
+    params = net.init(0)
+    x[1, 14, 14, 0] = np.nan
+    z = {name: np.ones_like(a) for name, a in net.sample(0, x.shape).items()}
+    f, _ = FusedNetwork(net).forward(params, x, z)
+    assert np.isnan(f[1]).all() and np.isfinite(f[0]).all()
+
+
+def test_a_parameter_that_becomes_nan_is_the_documented_error(monkeypatch):
+    """NaN through the fused kernels surfaces as DivergenceError at that step, not as a wrong number."""
+    original = StepMemory.begin
+
+    def begin(self, params, state, count, parts):
+        tasks, new, new_state = original(self, params, state, count, parts)
+        return [*tasks, lambda: new["conv1"]["b"].fill(np.nan) if state["step"] == 2 else None], new, new_state
+
+    monkeypatch.setattr(StepMemory, "begin", begin)
+    x, y = np.random.default_rng(0).random((32, 28, 28, 1), np.float32), np.zeros(32, int)
+    with pytest.raises(DivergenceError, match="step 4"):
+        BayesianNetwork(models.lenet("all")).fit(x, y, steps=6, batch_size=8, threads=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 2), st.integers(0, 2**32 - 1))
+def test_im2col_planes(channels, k, stride, seed):
+    x = np.random.default_rng(seed).standard_normal((2, 7, 6, channels))
+    rows = reference.im2col(x, k, stride, 0)
+    wanted = rows.reshape(*rows.shape[:3], k, k, channels).transpose(5, 3, 4, 0, 1, 2).reshape(-1, *rows.shape[:3])
+    for kernel in (kernels.im2col_planes, kernels.im2col_planes.py_func):
+        cols = np.full(wanted.shape, np.nan)
+        kernel(np.ascontiguousarray(x.transpose(3, 0, 1, 2)), k, stride, cols)
+        assert (cols == wanted).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 3), st.sampled_from(["patch", "kernel", "shared", "one"]), st.booleans(),
+       st.integers(0, 2**32 - 1))
+def test_noisy_max_pool_and_back(size, stride, per, bernoulli, seed):
+    rng = np.random.default_rng(seed)
+    y, b = rng.integers(-3, 4, (2, 5, 6, 3)).astype(float), rng.standard_normal(3)
+    shape = {"patch": y.shape, "kernel": (2, 1, 1, 3), "shared": (1, 5, 6, 3), "one": (1, 1, 1, 3)}[per]
+    z = rng.integers(0, 2, shape).astype(np.uint8) if bernoulli else rng.standard_normal(shape)
+    noisy = z * (y + b)
+    out, arg = reference.max_pool(noisy, size, stride)
+    N, P, Q, C = out.shape
+    dout, whole = rng.standard_normal(out.shape), np.broadcast_to(z, y.shape)
+    slope, dy = np.zeros(out.shape), np.zeros(y.shape)
+    for n, p, q, c in np.ndindex(out.shape):
+        i, j = p * stride + arg[n, p, q, c] // size, q * stride + arg[n, p, q, c] % size
+        slope[n, p, q, c] = whole[n, i, j, c]
+        dy[n, i, j, c] += whole[n, i, j, c] * dout[n, p, q, c]
+    for forward, backward, scatter in (
+            (kernels.noisy_max_pool, kernels.noisy_max_pool_backward, kernels.scatter),
+            (kernels.noisy_max_pool.py_func, kernels.noisy_max_pool_backward.py_func, kernels.scatter.py_func)):
+        o, a, s = np.full(out.shape, np.nan), np.full(out.shape, 99, np.uint8), np.full(out.shape, np.nan)
+        forward(y, b, z, size, stride, o, a, s)
+        assert (o == out).all() and (a == arg).all() and (s == slope).all()
+        delta, db, written = np.full(out.shape, np.nan), np.full(C, np.nan), np.full(y.shape, np.nan)
+        count = backward(dout, s, delta, db)
+        assert (delta == slope * dout).all() and count == np.count_nonzero(delta)
+        np.testing.assert_allclose(db, dy.sum(axis=(0, 1, 2)), rtol=1e-12, atol=1e-12)
+        scatter(delta, a, size, stride, written)
+        np.testing.assert_allclose(written, dy, rtol=1e-13, atol=1e-13)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 2), st.integers(1, 3), st.integers(1, 3), st.floats(0, 1), st.integers(0, 2**32 - 1))
+def test_sparse_products_are_the_dense_ones(k, stride, size, pool_stride, density, seed):
+    rng = np.random.default_rng(seed)
+    x, K = rng.standard_normal((2, 9, 8, 3)), 11
+    cols = reference.im2col(x, k, stride, 0)
+    Ho, Wo = cols.shape[1:3]
+    if min(Ho, Wo) < size:
+        return
+    P, Q = (Ho - size) // pool_stride + 1, (Wo - size) // pool_stride + 1
+    delta = rng.standard_normal((2, P, Q, K)) * (rng.random((2, P, Q, K)) < density)
+    arg, M = rng.integers(0, size**2, delta.shape).astype(np.uint8), rng.standard_normal((K, k, k * 3))
+    dy = np.zeros((2, Ho, Wo, K))
+    kernels.scatter(delta, arg, size, pool_stride, dy)
+    dM = np.einsum("nijo,nijd->od", dy, cols)
+    dx = np.zeros(x.shape)
+    kernels.col2im(np.ascontiguousarray(dy @ M.reshape(K, -1)), k, k, stride, 0, dx)
+    for dM_kernel, dx_kernel in ((kernels.pooled_conv_dM, kernels.pooled_conv_dx),
+                                 (kernels.pooled_conv_dM.py_func, kernels.pooled_conv_dx.py_func)):
+        value, index = np.empty(2 * P * Q + K + 8), np.empty(2 * P * Q + K + 8, np.int64)
+        got, back = np.full((K, k, k * 3), np.nan), np.full(x.shape, np.nan)
+        dM_kernel(delta, arg, size, pool_stride, x, k, stride, value, index, got)
+        dx_kernel(delta, arg, size, pool_stride, M, k, stride, value, index, back)
+        np.testing.assert_allclose(got.reshape(K, -1), dM, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(back, dx, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", [nn.SGD(0.1, momentum=0.9, policy="inv", multipliers={"fc1": {"b": 2.0}}), nn.Adam(0.01)], ids=repr)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_the_flat_step_is_combine_and_update_bit_for_bit(optimizer, dtype, count, parts):
+    net = models.mlp([60, 90, 7])  # more numbers than one chunk of the kernel
+    objective = bayes.Objective(net, bayes.Prior(30.0), bayes.Categorical(), 50)
+    rng = np.random.default_rng(0)
+    start = net.init(rng, dtype)
+    memory = StepMemory(optimizer, start, 5, objective.weight_decay(start))
+    fast = slow = start
+    state = fast_state = optimizer.init(start)
+    for _ in range(4):
+        shards = [(1.0, {n: {p: rng.standard_normal(a.shape).astype(dtype) for p, a in g.items()} for n, g in start.items()})
+                  for _ in range(count)]
+        for i, (_, grads) in enumerate(shards):
+            for n, p, a in nn.optimizers.leaves(grads):
+                memory.grads[i][n][p][...] = a
+        _, grads = objective.combine(slow, shards, 10)
+        slow, state = optimizer.update(slow, grads, state)
+        old = {n: {p: a.copy() for p, a in g.items()} for n, g in fast.items()}
+        tasks, new, new_state = memory.begin(fast, fast_state, count, parts)
+        for task in reversed(tasks):
+            task()
+        assert all((old[n][p] == fast[n][p]).all() for n in old for p in old[n])  # the old state stays whole
+        fast, fast_state = new, new_state
+        for n, p, a in nn.optimizers.leaves(slow):
+            assert (fast[n][p] == a).all()
+            assert all((fast_state[slot][n][p] == state[slot][n][p]).all() for slot in optimizer.slots)
+    assert fast_state["step"] == state["step"] == 4
+
+
+def test_update_kernels_are_their_py_func():
+    rng = np.random.default_rng(0)
+    n, bounds, decay, rate = 30, np.array([0, 11, 30]), np.array([0.1, 0.2]), np.array([0.5, 1.5])
+    shards, theta, v, m = rng.standard_normal((3, n)), *rng.standard_normal((2, n)), np.abs(rng.standard_normal(n))
+    for kernel, args in ((kernels.sgd_shards, (theta, v, 0.9)), (kernels.adam_shards, (theta, v, m, 0.9, 0.99, 1e-8, 0.5, 0.4))):
+        results = []
+        for form in (kernel, kernel.py_func):
+            outs = [np.zeros(n) for _ in range(2 if kernel is kernels.sgd_shards else 3)]
+            form(shards, 2, 29, bounds, decay, rate, *args, *outs)
+            assert all(o[0] == o[1] == o[29] == 0 for o in outs)
+            results.append(outs)
+        for a, b in zip(*results, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-14)
+
+
+def test_workspaces_belong_to_threads():
+    net = models.lenet("all")
+    fused, params = FusedNetwork(net), net.init(0)
+    xs = [np.random.default_rng(i).random((4, 28, 28, 1), np.float32) for i in range(6)]
+    alone = [net.forward(params, x, net.sample(0, x.shape))[0] for x in xs]
+    with parallel.pool(3) as run:
+        together = run(lambda x: fused.forward(params, x, net.sample(0, x.shape))[0].copy(), xs * 4)
+    for i, f in enumerate(together):
+        np.testing.assert_allclose(f, alone[i % 6], rtol=1e-4, atol=1e-5)

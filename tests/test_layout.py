@@ -1,0 +1,105 @@
+"""The rooms: imports point one way, Numba and matplotlib stay in theirs, library code never prints, no global random state."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import minibayes
+
+ROOT = Path(minibayes.__file__).parent
+FILES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py"))
+
+# Which rooms a room may look at. A file belongs to the longest prefix that fits.
+LOOKS_AT = {
+    "require.py": set(),
+    "nn/kernels": set(),
+    "nn": {"nn/kernels", "require.py"},
+    "bayes": {"nn", "nn/kernels", "require.py"},
+    "progress.py": set(),
+    "checks.py": set(),
+    "data.py": {"require.py"},
+    "metrics.py": {"require.py"},
+    "models.py": {"nn", "require.py"},
+    "storage.py": {"nn", "bayes", "require.py"},
+    "training.py": {"nn", "bayes", "require.py", "storage.py", "progress.py"},
+    "model.py": {"nn", "bayes", "require.py", "storage.py", "training.py", "progress.py"},
+    "plots.py": {"require.py"},
+    "studies": {"nn", "bayes", "require.py", "data.py", "metrics.py", "models.py", "model.py", "plots.py", "progress.py",
+                "checks.py", "__init__.py"},
+    "__main__.py": {"studies", "__init__.py"},
+    "__init__.py": {"nn", "bayes", "require.py", "data.py", "metrics.py", "models.py", "model.py", "checks.py", "training.py"},
+}
+
+
+def room(path):
+    return max((r for r in LOOKS_AT if path == r or path.startswith(r + "/")), key=len)
+
+
+def imported(path):
+    """(dotted module names imported from outside, files of the package imported) by one file."""
+    outside, inside = set(), set()
+    here = [*Path(path).parts[:-1]]
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            outside |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            outside.add(node.module.split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            base = [*here[:len(here) - node.level + 1], *(node.module.split(".") if node.module else [])]
+            for alias in node.names:
+                for parts in ([*base, alias.name], base):
+                    stem = "/".join(parts)
+                    found = next((f for f in (f"{stem}.py", f"{stem}/__init__.py" if stem else "__init__.py") if f in FILES), None)
+                    if found:
+                        inside.add(found)
+                        break
+                else:
+                    raise AssertionError(f"{path}: cannot resolve import of {alias.name}")
+    return outside, inside
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_imports_point_one_way(path):
+    outside, inside = imported(path)
+    mine = room(path)
+    for target in inside:
+        assert room(target) == mine or room(target) in LOOKS_AT[mine], f"{path} looks at {target}"
+    if mine == "nn/kernels" and not path.endswith("__init__.py"):
+        assert not inside, "kernel files never import each other: Numba's cache would not notice a change"
+    assert ("numba" in outside) <= (mine == "nn/kernels")
+    assert ("matplotlib" in outside) <= (path == "plots.py")
+    assert not outside & {"torch", "jax", "tensorflow", "scipy", "pickle"}
+
+
+def test_the_rooms_are_a_hierarchy():
+    """No two rooms look at each other, directly or around a corner ('__init__.py' only collects names)."""
+    graph = {r: t - {"__init__.py"} for r, t in LOOKS_AT.items() if r != "__init__.py"}
+    placed = []
+    while graph:
+        free = [r for r, targets in graph.items() if targets <= set(placed)]
+        assert free, f"a circle among {sorted(graph)}"
+        placed += free
+        graph = {r: t for r, t in graph.items() if r not in free}
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_house_rules(path):
+    source = (ROOT / path).read_text()
+    tree = ast.parse(source)
+    assert ast.get_docstring(tree), "the first line of every file says what it is"
+    assert len(source.splitlines()) <= 260, "a file fits in about 250 lines"
+    talks = path.startswith("studies/") or path == "__main__.py"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id != "print" or talks, "library code never prints"
+            assert node.func.id not in ("eval", "exec")
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "random":
+            assert node.attr in ("default_rng", "Generator"), "no global random state"
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert not {a.arg for a in node.args.args} & {"p_drop", "rate_drop", "train", "training"}, "keep, never p; no train flag"
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "njit":
+                    keywords = {k.arg for k in decorator.keywords}
+                    assert {"nogil", "cache"} <= keywords and not keywords & {"parallel"}
+                    assert ast.get_docstring(node) or node.name.startswith("_")
