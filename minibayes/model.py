@@ -1,5 +1,7 @@
 """A Bayesian neural network: f(x, omega), p(omega) and p(y | f), with q_theta(omega) = its noise; fit, predict, save, load."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from . import require, storage, training
@@ -18,7 +20,9 @@ class BayesianNetwork:
     """
 
     def __init__(self, net, prior=None, likelihood=None, params=None):
-        self.net, self.prior, self.likelihood = net, prior or Prior(), likelihood or Categorical()
+        self.net = net
+        self.prior = Prior() if prior is None else prior
+        self.likelihood = Categorical() if likelihood is None else likelihood
         if not isinstance(net, Network):
             raise require.InputError(f"net must be an nn.Network, got {net!r}")
         if not isinstance(self.prior, Prior):
@@ -54,7 +58,11 @@ class BayesianNetwork:
         history: one dict per row: epoch, step, loss (mean L-hat/N since the last row, without its constant, nats), nll (nats per
         datum), seconds of training, and what validation and on_report add. DivergenceError if the loss leaves the finite numbers.
         """
-        dtype = np.dtype(require.choice("dtype", np.dtype(dtype).name, storage.DTYPES))
+        try:
+            name = np.dtype(dtype).name
+        except TypeError:
+            name = dtype
+        dtype = np.dtype(require.choice("dtype", name, storage.DTYPES))
         x, y = self._data("x", x, "y", y, dtype)
         batch_size = require.integer("batch_size", batch_size, 1)
         seed = require.integer("seed", seed, 0, 2**64 - 1)
@@ -67,10 +75,10 @@ class BayesianNetwork:
             raise require.InputError(f"optimizer must be nn.SGD(...) or nn.Adam(...), got {optimizer!r}")
         per_epoch = -(-len(x) // min(batch_size, len(x)))
         last_step = (require.integer("steps", steps, 1) if steps is not None
-                     else max(1, round(require.real("epochs", epochs, 0, open_low=True) * per_epoch)))
+                     else max(1, round(require.real("epochs", epochs, 0, 1e6, open_low=True) * per_epoch)))
         if validation is not None:
             if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-                raise require.InputError("validation must be a pair (x, y)")
+                raise require.InputError(f"validation must be a pair (x, y), got {type(validation).__name__}")
             validation = self._data("validation x", validation[0], "validation y", validation[1], dtype)
         start = self.net.init(seed, dtype) if params is None else self._checked("params", params, dtype)
 
@@ -80,7 +88,10 @@ class BayesianNetwork:
             if validation is not None:
                 added["validation"] = {rule: snapshot._score(*validation, rule, validation_samples, seed, threads)
                                        for rule in ("weight-averaging", "mc")}
-            return added | ((on_report(snapshot, row | added) or {}) if on_report else {})
+            extra = on_report(snapshot, row | added) if on_report else None
+            if not isinstance(extra, (dict, type(None))):
+                raise require.InputError(f"on_report must return a dict or None, got {extra!r}")
+            return added | (extra or {})
 
         state = training.fit(
             self, x, y, start, last_step=last_step, batch_size=batch_size, optimizer=optimizer,
@@ -95,28 +106,33 @@ class BayesianNetwork:
         rule: "mc", the average of `samples` stochastic passes, or the deterministic "weight-averaging" or "probabilistic-pooling".
         shared=True: one omega-hat per pass for all inputs (a draw of a function). keep_samples=True: keep every pass's outputs.
         """
-        if self.params is None:
-            raise require.InputError("model has no parameters yet: call fit, or mb.load a file")
+        self._require_params()
         x = self._inputs("x", x, self.dtype)
         seed = require.integer("seed", seed, 0, 2**64 - 1)
         samples = require.integer("samples", samples, 1)
         with bar(progress, len(x) * (samples if rule == "mc" else 1), "predict", " passes x inputs") as shown:
-            return predict(FusedNetwork(self.net), self.params, self.likelihood, x, rule=rule, samples=samples, key=Key(seed).derive("predict"),
-                           shared=shared, keep_samples=keep_samples, threads=threads, progress=shown.update)
+            return predict(FusedNetwork(self.net), self.params, self.likelihood, x, rule=rule, samples=samples,
+                           key=Key(seed).derive("predict"), shared=shared, keep_samples=keep_samples, threads=threads,
+                           progress=shown.update)
 
     def kl(self):
         """KL(q || p) in nats, up to the constant `bayes.kl.CONSTANT`."""
+        self._require_params()
         return kl.value(self.net, self.params, self.prior)
 
     def save(self, path):
         """Write the model to an .npz file, whole or not at all."""
-        if self.params is None:
-            raise require.InputError("model has no parameters yet: call fit before save")
+        self._require_params()
         storage.write(path, storage.model_header(self, self.params), storage.flatten("params", self.params))
+
+    def _require_params(self):
+        if self.params is None:
+            raise require.InputError("model has no parameters yet: call fit, or mb.load a file")
 
     @property
     def dtype(self):
         """float32 or float64, that of the parameters."""
+        self._require_params()
         return next(iter(next(iter(self.params.values())).values())).dtype
 
     def _score(self, x, y, rule, samples, seed, threads):
@@ -138,11 +154,16 @@ class BayesianNetwork:
 
     def _checked(self, name, params, dtype=None):
         """Private copies of `params`, if they have this network's layers and shapes and are finite."""
-        given = {layer: {p: np.shape(a) for p, a in group.items()} for layer, group in params.items()}
+        if not isinstance(params, Mapping) or not all(isinstance(group, Mapping) for group in params.values()):
+            raise require.InputError(f"{name} must be {{layer: {{param: array}}}}, got {params!r}")
+        arrays = {layer: {p: require.array(f"{name}[{layer!r}][{p!r}]", a) for p, a in group.items()} for layer, group in params.items()}
+        given = {layer: {p: a.shape for p, a in group.items()} for layer, group in arrays.items()}
         if given != self._shapes:
             raise require.InputError(f"{name} must have the shapes {self._shapes}, got {given}")
-        return {layer: {p: require.finite(f"{name}[{layer!r}][{p!r}]", np.array(a, dtype)) for p, a in group.items()}
-                for layer, group in params.items()}
+        if dtype is None:
+            dtype = np.float64 if any(a.dtype == np.float64 for group in arrays.values() for a in group.values()) else np.float32
+        return {layer: {p: require.finite(f"{name}[{layer!r}][{p!r}]", np.array(a, dtype, order="C")) for p, a in group.items()}
+                for layer, group in arrays.items()}
 
 
 def load(path):

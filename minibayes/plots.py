@@ -35,7 +35,8 @@ def error_curves(curves, title, ax=None):
         epochs, errors = np.asarray(curve["epochs"], float), 100 * np.asarray(curve["errors"], float)
         passes = f", T = {curve['samples']}" if rule == "mc" and curve.get("samples") else ""
         label = f"lenet-{variant}" if variant == "none" else f"lenet-{variant}, {NAMES[rule]}{passes}"
-        ax.plot(epochs, errors, "-" if variant == "none" else LINES[rule], marker=MARKERS[rule], markersize=4, color=COLORS[variant], label=label)
+        line = "-" if variant == "none" else LINES[rule]
+        ax.plot(epochs, errors, line, marker=MARKERS[rule], markersize=4, color=COLORS[variant], label=label)
         if curve.get("error_se") is not None:
             se = 100 * np.asarray(curve["error_se"], float)
             ax.fill_between(epochs, np.maximum(errors - se, 1e-3), errors + se, color=COLORS[variant], alpha=0.15, linewidth=0)

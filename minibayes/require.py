@@ -54,20 +54,26 @@ def finite(name, array):
     return array
 
 
+def array(name, value):
+    """`value` as an array of real numbers."""
+    try:
+        result = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{name} must be an array of numbers: {' '.join(str(error).split())}") from None
+    if result.dtype.kind not in "fiub":
+        raise InputError(f"{name} must be an array of real numbers, got dtype {result.dtype}")
+    return result
+
+
 def inputs(name, x, dtype, shape=None):
     """`x` as a finite array (N, ...) of `dtype` with N >= 1; `shape`, if given, is what one example must have."""
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise InputError(f"{name} must be an array of numbers: {error}") from None
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
-    if array.ndim < 2 or len(array) == 0:
-        raise InputError(f"{name} must have shape (N, ...) with N >= 1 examples, got {array.shape}")
-    if shape is not None and array.shape[1:] != tuple(shape):
+    x = array(name, x)
+    if x.ndim < 2 or len(x) == 0:
+        raise InputError(f"{name} must have shape (N, ...) with N >= 1 examples, got {x.shape}")
+    if shape is not None and x.shape[1:] != tuple(shape):
         wanted = ", ".join(map(str, shape))
-        raise InputError(f"{name} must have shape (N, {wanted}), got {array.shape}")
-    array = finite(name, array) if array.dtype.kind == "f" else array
+        raise InputError(f"{name} must have shape (N, {wanted}), got {x.shape}")
+    x = finite(name, x) if x.dtype.kind == "f" else x
     with np.errstate(over="ignore"):
-        cast = np.ascontiguousarray(array, dtype)
-    return cast if array.dtype == cast.dtype else finite(name, cast)
+        cast = np.ascontiguousarray(x, dtype)
+    return cast if x.dtype == cast.dtype else finite(name, cast)

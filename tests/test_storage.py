@@ -100,8 +100,8 @@ POSITIVE = st.floats(1e-300, 1e300)
 def test_any_settings_survive(tmp_path_factory, noise, per, stride, padding, kernel, height, dtype, tau, lengthscale, each, seed):
     conv = nn.Conv2d(2, 3, kernel, stride=stride, padding=padding, noise=noise, noise_per=per)
     shape = conv.output_shape((height, 6, 2))
-    net = nn.Network((height, 6, 2), **{"größe 1/2": conv, "..": nn.Flatten(), "file": nn.Dense(int(np.prod(shape)), 2, noise=noise)})
-    prior = bayes.Prior({"größe 1/2": lengthscale, "file": 1.0} if each else lengthscale)
+    net = nn.Network((height, 6, 2), **{"größe": conv, "flat": nn.Flatten(), "file": nn.Dense(int(np.prod(shape)), 2, noise=noise)})
+    prior = bayes.Prior({"größe": lengthscale, "file": 1.0} if each else lengthscale)
     before = model(net, seed, dtype, prior=prior, likelihood=bayes.Gaussian(tau))
     path = tmp_path_factory.mktemp("any") / "m.npz"
     before.save(path)

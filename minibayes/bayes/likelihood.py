@@ -20,7 +20,7 @@ class Categorical:
 
     def targets(self, name, y, count, outputs):
         """y as int64 labels (count,) in 0..outputs-1, or an error that says what is wrong."""
-        y = np.asarray(y)
+        y = require.array(name, y)
         if y.shape != (count,):
             raise require.InputError(f"{name} must have shape ({count},), one label per input, got {y.shape}")
         if y.dtype.kind not in "iu":
@@ -50,13 +50,11 @@ class Gaussian:
 
     def targets(self, name, y, count, outputs):
         """y as finite float64 (count, outputs); (count,) is taken for one output."""
-        y = np.asarray(y)
+        y = require.array(name, y)
         if y.ndim == 1 and outputs == 1:
             y = y[:, None]
         if y.shape != (count, outputs):
             raise require.InputError(f"{name} must have shape ({count}, {outputs}), got {y.shape}")
-        if y.dtype.kind not in "fiub":
-            raise require.InputError(f"{name} must be real numbers, got dtype {y.dtype}")
         return require.finite(name, y.astype(np.float64))
 
     def nll(self, f, y):

@@ -137,7 +137,8 @@ def works(torch):
             return f.mean(0), f.var(0)
         return work
 
-    return {"train": train_lenet(False), "train channels-last": train_lenet(True), "mc": mc_lenet(False), "mc channels-last": mc_lenet(True),
+    return {"train": train_lenet(False), "train channels-last": train_lenet(True),
+            "mc": mc_lenet(False), "mc channels-last": mc_lenet(True),
             "mc kernel": mc_lenet(True, dropout=F.dropout2d), "mlp train": train_mlp(), "mlp mc": mc_mlp(), "tiny train": train_tiny(),
             "tiny predict": predict_tiny(), "tiny predict at once": predict_tiny(at_once=True)}
 

@@ -61,7 +61,7 @@ class FusedNetwork(Network):
 
     def prefix(self, params, x):
         """As Network.prefix, but a first noisy convolution's bias is left to `suffix`."""
-        self._check(x, None)
+        self.shapes(x.shape[1:])
         for stage in self._stages:
             if stage.name in self.noisy:
                 return stage.before_noise(params[stage.name], x, self._work)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import require
 from . import kernels
-from .noise import Delta
+from .noise import Bernoulli, Delta, Gaussian
 
 INITS = ("xavier", "he", "lecun")
 
@@ -250,5 +250,5 @@ def window_count(size, kernel, stride, padding):
 
 
 def check_noise(noise):
-    if not all(hasattr(noise, name) for name in ("sample", "mean", "second_moment")):
+    if not isinstance(noise, (Delta, Bernoulli, Gaussian)):
         raise require.InputError(f"noise must be nn.Delta(), nn.Bernoulli(keep) or nn.Gaussian(variance), got {noise!r}")

@@ -1,5 +1,6 @@
 """f(x, omega) = W_L s(... W_2 s(W_1 x + b_1) ...): a named sequence of layers."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -22,6 +23,8 @@ class Network:
         if not layers:
             raise require.InputError("Network needs at least one layer, got none")
         for name, layer in layers.items():
+            if not name.isidentifier():
+                raise require.InputError(f"a layer's name must be a Python identifier, got {name!r}")
             if not isinstance(layer, Layer):
                 raise require.InputError(f"layer {name!r} must be a layer such as nn.Dense(...), got {layer!r}")
         self.layers = MappingProxyType(dict(layers))
@@ -130,7 +133,7 @@ class Network:
 
     def prefix(self, params, x):
         """h: what is computed before the first noise acts, the same for every pass."""
-        self._check(x, None)
+        self.shapes(x.shape[1:])
         for name, layer in self.layers.items():
             if name in self.noisy:
                 return layer.respond(params[name], x)[0] if isinstance(layer, Conv2d) else x
@@ -152,10 +155,9 @@ class Network:
 
     def _check(self, x, z):
         shapes = self.shapes(x.shape[1:])
-        if z is None:
-            return
-        if set(z) != set(self.noisy):
-            raise require.InputError(f"z must have the noisy layers {list(self.noisy)}, got {list(z)}")
+        if not isinstance(z, Mapping) or set(z) != set(self.noisy):
+            raise require.InputError(f"z must have the noisy layers {list(self.noisy)}, got "
+                                     f"{list(z) if isinstance(z, Mapping) else z!r}")
         for name in self.noisy:
             wanted = self.layers[name].noise_shape(shapes[name][0])
             given = np.shape(z[name])

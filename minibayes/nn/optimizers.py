@@ -1,5 +1,6 @@
 """theta_{t+1} = theta_t - rate_t * direction(grad_t): SGD and Adam as (init, update) pairs, the state passed in and out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +25,11 @@ class Rate:
         require.choice("policy", self.policy, ("constant", "inv"))
         require.real("gamma", self.gamma, 0)
         require.real("power", self.power, 0)
+        if not isinstance(self.multipliers, (Mapping, type(None))):
+            raise require.InputError(f"multipliers must be {{layer: {{param: factor}}}}, got {self.multipliers!r}")
         for layer, factors in (self.multipliers or {}).items():
+            if not isinstance(factors, Mapping):
+                raise require.InputError(f"multipliers[{layer!r}] must be {{param: factor}}, got {factors!r}")
             for param, factor in factors.items():
                 require.real(f"multipliers[{layer!r}][{param!r}]", factor, 0)
 

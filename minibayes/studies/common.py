@@ -28,8 +28,9 @@ def output_folder(path):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    except OSError as error:
-        raise require.InputError(f"--out must be a folder that can be written to, got {str(path)!r}: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        said = getattr(error, "strerror", None) or error
+        raise require.InputError(f"--out must be a folder that can be written to, got {str(path)!r}: {said}") from None
 
 
 def versions():

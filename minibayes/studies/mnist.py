@@ -57,9 +57,9 @@ def evaluate(model, x, y, rules, samples, seed, threads, progress=False):
     return scores
 
 
-def study(steps, seeds, samples, curve_samples, report_every, threads=None, progress=False):
-    """Train every variant with every seed: the dict that mnist.json holds (without settings and versions)."""
-    x, y, x_test, y_test = data.mnist()
+def study(images, steps, seeds, samples, curve_samples, report_every, threads=None, progress=False):
+    """Train every variant with every seed on images = (x, y, x_test, y_test): what mnist.json holds beside settings and versions."""
+    x, y, x_test, y_test = images
     results, history, comparisons = [], [], []
     with bar(progress, len(seeds) * len(models.VARIANTS), "networks", " networks") as shown:
         for seed in seeds:
@@ -90,7 +90,7 @@ def study(steps, seeds, samples, curve_samples, report_every, threads=None, prog
 def summary_table(result):
     """The printed table: variant x rule, then the paired comparisons."""
     settings, rows = result["settings"], []
-    seeds = settings["seeds"]
+    seeds, test = settings["seeds"], settings["test_images"]
     for variant, rules in RULES.items():
         for rule in rules:
             chosen = [r for r in result["results"] if r["variant"] == variant and r["rule"] == rule]
@@ -98,15 +98,15 @@ def summary_table(result):
             nll, _ = common.mean_and_error([r["nll"] for r in chosen])
             spread = f"{se:.2f}" if se is not None else "-"
             rows.append((f"lenet-{variant}", f"{plots.NAMES[rule]}" + (f", T = {settings['samples']}" if rule == "mc" else ""),
-                         f"{error:.2f}", f"{100 * metrics.binomial_std_error(error / 100, 10_000):.2f}", spread, f"{nll:.4f}"))
-    lines = [f"MNIST test set, 10,000 images; {settings['steps']} steps of {BATCH} ({settings['epochs']:.1f} epochs), "
+                         f"{error:.2f}", f"{100 * metrics.binomial_std_error(error / 100, test):.2f}", spread, f"{nll:.4f}"))
+    lines = [f"MNIST test set, {test:,} images; {settings['steps']} steps of {BATCH} ({settings['epochs']:.1f} epochs), "
              f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}", "",
              common.table(("network", "predicted by", "error %", "± binomial", "± seeds", "nll, nats"), rows), "",
              "MC against another rule on the same weights and images (McNemar's exact paired test, two-sided):"]
     for c in result["comparisons"]:
         lines.append(f"  lenet-{c['variant']}, seed {c['seed']}: only MC wrong on {c['only_a_wrong']} images, only {plots.NAMES[c['b']]} "
                      f"on {c['only_b_wrong']}: p = {c['p_value']:.2g}")
-    lines += ["", "± binomial: standard error of one error rate on 10,000 images. ± seeds: standard error of the mean over seeds.",
+    lines += ["", "± binomial: standard error of one error rate on so many test images. ± seeds: standard error of the mean over seeds.",
               "weight averaging: one pass with z replaced by E[z]. probabilistic pooling: the same, with the exact mean of a",
               "max-pool over dropped units: what it gains over weight averaging is the max-pool's bias, what MC gains over it is the rest."]
     return "\n".join(lines)
@@ -122,7 +122,8 @@ def curves(result):
                 if row["variant"] == variant:
                     by_step.setdefault(row["step"], []).append((row["epoch"], row["error"][rule]))
             stats = [common.mean_and_error([e for _, e in v]) for _, v in sorted(by_step.items())]
-            lines.append({"variant": variant, "rule": rule, "samples": result["settings"]["curve_samples"], "epochs": [v[0][0] for _, v in sorted(by_step.items())],
+            lines.append({"variant": variant, "rule": rule, "samples": result["settings"]["curve_samples"],
+                          "epochs": [v[0][0] for _, v in sorted(by_step.items())],
                           "errors": [mean for mean, _ in stats],
                           "error_se": [se for _, se in stats] if len(result["settings"]["seeds"]) > 1 else None})
     return lines
@@ -141,18 +142,23 @@ def main(args):
     seed, seeds = require.integer("--seed", args.seed, 0), require.integer("--seeds", args.seeds, 1, 1000)
     samples = require.integer("--samples", (20 if args.quick else 50) if args.samples is None else args.samples, 1, 100_000)
     threads = nn.parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
-    per_epoch = -(-60_000 // BATCH)
+    if args.epochs is not None:
+        require.real("--epochs", args.epochs, 0, 10_000, open_low=True)
+    require.integer("--seed + --seeds", seed + seeds, 1, 2**64)
+    folder = common.output_folder(args.out)
+    images = data.mnist()
+    per_epoch = -(-len(images[0]) // BATCH)
     if args.epochs is None:
         steps = per_epoch if args.quick else STEPS
     else:
-        steps = max(1, round(require.real("--epochs", args.epochs, 0, 10_000, open_low=True) * per_epoch))
-    folder = common.output_folder(args.out)
-    settings = {"quick": args.quick, "steps": steps, "epochs": steps / per_epoch, "batch_size": BATCH, "rate": RATE,
-                "momentum": MOMENTUM, "policy": "inv", "weight_decay": DECAY, "keep": 0.5, "samples": samples,
+        steps = max(1, round(args.epochs * per_epoch))
+    settings = {"quick": args.quick, "train_images": len(images[0]), "test_images": len(images[2]), "steps": steps,
+                "epochs": steps / per_epoch, "batch_size": BATCH, "rate": RATE, "momentum": MOMENTUM,
+                "policy": "inv", "weight_decay": DECAY, "keep": 0.5, "samples": samples,
                 "curve_samples": 5 if args.quick else 10, "seeds": list(range(seed, seed + seeds)), "threads": threads}
     report_every = -(-per_epoch // 4) if steps <= 2 * per_epoch else per_epoch
     result = {"settings": settings, "versions": common.versions()}
-    result |= study(steps, settings["seeds"], samples, settings["curve_samples"], report_every, threads, progress=True)
+    result |= study(images, steps, settings["seeds"], samples, settings["curve_samples"], report_every, threads, progress=True)
     common.write_json(folder / "mnist.json", result)
     plots.save(plots.error_curves(curves(result), figure_title(result)), folder / "mnist.png")
     print(common.to_json(result) if args.json else summary_table(result))
