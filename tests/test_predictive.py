@@ -10,6 +10,7 @@ import pytest
 from minibayes import BayesianNetwork, bayes, models, nn
 from minibayes.bayes import predictive, summary
 from minibayes.bayes.likelihood import log_softmax
+from minibayes.nn import network
 
 
 def conv_net(noise, noise_per="patch"):
@@ -54,7 +55,7 @@ def test_mc_is_the_average_of_explicit_passes(net, shared):
 
 @pytest.mark.parametrize("kind", ["classes", "regression"])
 def test_same_bits_for_any_number_of_threads(kind, monkeypatch):
-    monkeypatch.setattr(predictive, "SHARD", 7)
+    monkeypatch.setattr(network, "INPUTS", 7)
     model = fitted(models.mlp([5, 8, 3]), bayes.Gaussian(2.0) if kind == "regression" else None)
     x = inputs(33, (5,))
     y = np.zeros((33, 3)) if kind == "regression" else np.zeros(33, int)
@@ -67,8 +68,8 @@ def test_same_bits_for_any_number_of_threads(kind, monkeypatch):
 def test_draws_do_not_depend_on_the_split_into_tasks(monkeypatch):
     model, x = fitted(models.mlp([5, 8, 3]), dtype=np.float64), inputs(20, (5,), dtype=np.float64)
     whole = model.predict(x, samples=30, keep_samples=True)
-    monkeypatch.setattr(predictive, "SHARD", 3)
-    monkeypatch.setattr(predictive, "SWEEP_ROWS", 5)
+    monkeypatch.setattr(network, "INPUTS", 3)
+    monkeypatch.setattr(network, "SWEEP_ROWS", 5)
     monkeypatch.setattr(predictive, "TASKS", 50)
     split = model.predict(x, samples=30, keep_samples=True)
     np.testing.assert_allclose(whole.samples, split.samples, rtol=1e-12, atol=1e-12)

@@ -16,8 +16,7 @@ from .prediction import ClassPrediction, RegressionPrediction
 from .summary import CategoricalSummary, GaussianSummary, LogMean, concatenate
 
 RULES = ("mc", "weight-averaging", "probabilistic-pooling")
-SHARD = 64  # inputs per task
-SWEEP_ROWS, SWEEP_NUMBERS = 4096, 2**20  # at most so many rows (passes x inputs) and activations in one sweep through the network
+SHARD = 64  # inputs per task of a deterministic rule
 BLOCK_PASSES = 64  # passes summarised at once
 TASKS = 16  # with fewer groups of inputs than this, the passes are divided among tasks too
 
@@ -73,16 +72,20 @@ def mc_passes(net, params, x, samples, key, shared, summarise, threads=None, rep
     What comes before the first noise is computed once for all T. A task is a shard of inputs, with all of its passes or, when there
     are few inputs, a fixed part of them; it runs them in sweeps of several passes when the network is small.
     """
-    width = max(int(np.prod(out)) for _, out in net.shapes(x.shape[1:]).values())
-    inputs = parallel.shards(len(x), SHARD)
+    inputs, rows_at_once = parallel.shards(len(x), net.inputs_at_once(shared)), net.rows_at_once(x.shape[1:])
     parts = max(1, min(TASKS // len(inputs), samples))
     per_task = -(-samples // parts)
     tasks = [(s, t) for s in inputs for t in parallel.shards(samples, per_task)]
 
+    prefixes = {}  # kept where several tasks share the inputs
+
+    def prefix(rows):
+        prefixes[rows.start] = net.prefix(params, x[rows]).copy()
+
     def task(item):
         rows, passes = item
-        h = net.prefix(params, x[rows])
-        step = max(1, min(SWEEP_ROWS, SWEEP_NUMBERS // width) // len(h))
+        h = net.prefix(params, x[rows]) if parts == 1 else prefixes[rows.start]
+        step = max(1, rows_at_once // (rows.stop - rows.start))
         summary, block = None, []
         for start in range(passes.start, passes.stop, step):
             stop = min(start + step, passes.stop)
@@ -96,10 +99,12 @@ def mc_passes(net, params, x, samples, key, shared, summarise, threads=None, rep
                 else:
                     summary.merge(more)
             if report is not None:
-                report((stop - start) * len(h))
+                report((stop - start) * (rows.stop - rows.start))
         return summary
 
     with parallel.pool(threads) as run:
+        if parts > 1:
+            run(prefix, inputs)
         done = run(task, tasks)
     by_input = {}
     for (rows, _), summary in zip(tasks, done, strict=True):
@@ -111,19 +116,16 @@ def mc_passes(net, params, x, samples, key, shared, summarise, threads=None, rep
 
 
 def sweep(net, params, x, h, rows, passes, key, shared):
-    """f (T', N', K) for T' passes over N' inputs in one batch of T' N' rows: the pass is just another counter."""
-    T, N = len(passes), len(h)
-    shape = (T * N, *x.shape[1:])
+    """f (T', N', K) for T' passes over N' inputs in one batch of N' T' rows: the pass is just another counter."""
+    T, N = len(passes), rows.stop - rows.start
     numbers = np.arange(key.t + passes.start, key.t + passes.stop, dtype=np.uint64)
     if shared:
-        z = net.sample(key, (T, *shape[1:]), np.zeros(T, np.uint64), numbers, dtype=h.dtype)
-        z = {name: np.repeat(a, N, axis=0) for name, a in z.items()} if T > 1 else z
+        examples = np.zeros(T, np.uint64)
     else:
-        examples = np.tile(np.arange(rows.start, rows.stop, dtype=np.uint64), T)
-        z = net.sample(key, shape, examples, np.repeat(numbers, N), dtype=h.dtype)
-    tiled = h if T == 1 else np.broadcast_to(h, (T, *h.shape)).reshape(T * N, *h.shape[1:])
-    f = net.suffix(params, tiled, z).copy()  # the next sweep may use the same memory
-    return f.reshape(T, N, *f.shape[1:])
+        examples, numbers = np.repeat(np.arange(rows.start, rows.stop, dtype=np.uint64), T), np.tile(numbers, N)
+    z = net.sample(key, (len(examples), *x.shape[1:]), examples, numbers, dtype=x.dtype)
+    f = net.passes(params, h, z, T)
+    return np.ascontiguousarray(f.reshape(N, T, -1).swapaxes(0, 1)) if T > 1 else f.reshape(1, N, -1).copy()
 
 
 def one_pass(net, params, x, rule, summarise, threads=None, report=None):

@@ -10,6 +10,8 @@ from .layers import Conv2d, Dense, Layer, MaxPool2d
 from .noise import Delta, as_key, layer_id
 
 LARGEST_IMAGE = 512  # the sizes tried when no input shape is given
+INPUTS = 64  # in one task of a prediction
+SWEEP_ROWS, SWEEP_NUMBERS = 4096, 2**20  # the most rows, and activations of one layer, in one sweep of several passes
 
 
 class Network:
@@ -152,6 +154,25 @@ class Network:
             else:
                 h, _ = layer.forward(params.get(name), h, z.get(name, 1))
         return h
+
+    def passes(self, params, h, z, T):
+        """f of T passes at each of N inputs, (N*T, K), from h = prefix(params, x).
+
+        Row n*T + t is pass t at input n. z has such rows, N*T of them, or T rows if each pass has one z for all inputs.
+        """
+        N = len(h)
+        h = h if T == 1 else np.repeat(h, T, axis=0)
+        z = {name: np.tile(a, (N, *[1] * (a.ndim - 1))) if len(a) == T != 1 else a for name, a in z.items()}
+        return self.suffix(params, h, z)
+
+    def inputs_at_once(self, shared):
+        """How many inputs to give to `passes` together."""
+        return INPUTS
+
+    def rows_at_once(self, input_shape):
+        """How many rows (passes x inputs) to run through `passes` together: what keeps the largest activations in cache."""
+        width = max(int(np.prod(out)) for _, out in self.shapes(input_shape).values())
+        return max(1, min(SWEEP_ROWS, SWEEP_NUMBERS // width))
 
     def _check(self, x, z):
         shapes = self.shapes(x.shape[1:])

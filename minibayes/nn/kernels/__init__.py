@@ -8,11 +8,11 @@ from .fused import im2col_planes, noisy_max_pool, noisy_max_pool_backward, scatt
 from .im2col import col2im, im2col
 from .philox import bernoulli, gaussian, philox
 from .pool import expected_max_pool, max_pool, max_pool_backward
-from .sparse import pooled_conv_dM, pooled_conv_dx
+from .sparse import compact, pooled_conv_dM, pooled_conv_dx
 from .update import adam, adam_shards, add_shards, sgd, sgd_shards
 
 __all__ = [
-    "adam", "adam_shards", "add_shards", "bernoulli", "col2im", "expected_max_pool", "gaussian", "im2col",
+    "adam", "adam_shards", "add_shards", "bernoulli", "col2im", "compact", "expected_max_pool", "gaussian", "im2col",
     "im2col_planes", "max_pool", "max_pool_backward", "noisy_max_pool", "noisy_max_pool_backward", "philox",
     "pooled_conv_dM", "pooled_conv_dx", "scatter", "sgd", "sgd_shards",
 ]

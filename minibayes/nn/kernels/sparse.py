@@ -88,3 +88,12 @@ def pooled_conv_dx(delta, arg, size, pool_stride, M, k, stride, value, channel, 
                             for r in range(run):
                                 out[r] += ((v0 * a0[r] + v1 * a1[r] + v2 * a2[r] + v3 * a3[r])
                                            + (v4 * a4[r] + v5 * a5[r] + v6 * a6[r] + v7 * a7[r]))
+
+
+@njit(nogil=True, cache=True)
+def compact(M, rows, columns, out):
+    """out[i, j] = M[rows[i], columns[j]]: what is left of a matrix when the dropped rows and columns leave it."""
+    for i in range(len(rows)):
+        line, kept = M[rows[i]], out[i]
+        for j in range(len(columns)):
+            kept[j] = line[columns[j]]

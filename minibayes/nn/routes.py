@@ -1,0 +1,132 @@
+"""Passes that share work: f at omega-hat_1 ... omega-hat_T, where the noise leaves something in common or something out.
+
+A route stands in for the stages from the first noise on. Its results are those of the stages, up to rounding (tested).
+"""
+
+import numpy as np
+
+from . import kernels
+from .layers import Dense, ReLU, Tanh
+from .noise import Bernoulli
+from .stages import ConvPool, blocks
+
+ROWS = 1024  # passes x inputs that the layers after a KernelRoute take together
+SHARED_INPUTS = 256  # inputs that one set of compacted matrices is made for
+
+
+class KernelRoute:
+    """One z in {0, 1} per kernel and image, then pooling, then a convolution: linear in z, so its parts are computed once.
+
+        pool(z_c y_c) = z_c pool(y_c) = z_c h_c                      as z_c >= 0 is the same for a whole window (and through a ReLU)
+        conv(z h)_k   = sum_c z_c U_ck,    U_ck = M_k,c * h_c        channel c's share of response k: no noise in it
+
+    so that T passes cost one product (T, C) @ (C, places) per image instead of T convolutions.
+    """
+
+    def __init__(self, before, noisy, between, conv, after):
+        self.before, self.noisy, self.between, self.conv, self.after = before, noisy, between, conv, after
+
+    @classmethod
+    def of(cls, stages):
+        """The route of a network's stages, or None if they are not of that form."""
+        first = next((i for i, s in enumerate(stages) if noisy(s)), None)
+        if first is None or not isinstance(stages[first], ConvPool):
+            return None
+        layer, i = stages[first].layer, first + 1
+        while i < len(stages) and isinstance(stages[i].layer, ReLU):
+            i += 1
+        if not isinstance(layer.noise, Bernoulli) or layer.noise_per != "kernel" or i == len(stages) or not isinstance(stages[i], ConvPool):
+            return None
+        return cls(stages[:first], stages[first], stages[first + 1:i], stages[i], stages[i + 1:])
+
+    def prefix(self, params, x, work):
+        """U (C, N, Ho*Wo*K)."""
+        for stage in [*self.before, self.noisy, *self.between]:
+            x, _ = stage.forward(params.get(stage.name), x, None, work)
+        stage, M = self.conv, params[self.conv.name]["M"]
+        x = stage._padded(x, work)
+        K, k, _, C = M.shape
+        shape = stage._response_shape(x)
+        U = work("parts", (C, len(x), int(np.prod(shape))), x.dtype)
+        for rows in blocks(len(x)):
+            count = rows.stop - rows.start
+            cols = work("cols", (C, k * k, count, *shape[:2]), x.dtype)
+            kernels.im2col_planes(np.ascontiguousarray(x[rows].transpose(3, 0, 1, 2)), k, stage.layer.stride, cols.reshape(-1, *cols.shape[2:]))
+            part = work("part", (count * shape[0] * shape[1], K), x.dtype)
+            for c in range(C):
+                np.matmul(cols[c].reshape(k * k, -1).T, M[:, :, :, c].reshape(K, -1).T, out=part)
+                U[c, rows] = part.reshape(count, -1)
+        self._shape = shape
+        return U
+
+    def passes(self, params, U, z, T, work):
+        (C, N, _), stage = U.shape, self.conv
+        b, shared = params[stage.name]["b"], len(z[self.noisy.name]) == T and N > 1
+        Z = z[self.noisy.name].reshape(-1, C).astype(U.dtype)
+        own = z.get(stage.name)
+        shape = (self._shape[0], self._shape[1], len(b))
+        out, arg, slope = stage._pooled(N * T, shape, U.dtype, work)
+        y = work("sum", (T, *shape), U.dtype)
+        for n in range(N):
+            rows = slice(n * T, n * T + T)
+            drawn = slice(0, T) if shared else rows
+            np.matmul(Z[drawn], U[:, n], out=y.reshape(T, -1))
+            stage._pool(y, b, stage.no_noise if own is None else own[drawn], out[rows], arg[rows], slope[rows])
+        h = out
+        for stage in self.after:
+            own = z.get(stage.name)
+            if own is not None and shared and T > 1:
+                own = np.tile(own, (N, *[1] * (own.ndim - 1)))
+            h, _ = stage.forward(params.get(stage.name), h, own, work)
+        return h
+
+
+class SharedRoute:
+    """One z for all inputs, on dense layers with Bernoulli noise: dropped columns leave M, and so do rows that the next noise drops."""
+
+    def __init__(self, stages):
+        first = next(i for i, s in enumerate(stages) if noisy(s))
+        self.stages, self.needed_by = stages[first:], {}
+        for i, stage in enumerate(self.stages):
+            after = self.stages[i + 1:]
+            while after and isinstance(after[0].layer, ReLU | Tanh):
+                after = after[1:]
+            if isinstance(stage.layer, Dense) and after and noisy(after[0]):
+                self.needed_by[stage.name] = after[0].name
+
+    @classmethod
+    def of(cls, stages):
+        """The route of a network's stages, or None if some noise is not Bernoulli or not on a dense layer."""
+        with_noise = [s for s in stages if noisy(s)]
+        fits = all(isinstance(s.layer, Dense) and isinstance(s.layer.noise, Bernoulli) for s in with_noise)
+        return cls(stages) if with_noise and fits else None
+
+    def one_pass(self, params, h, z, work):
+        """f of one pass at all inputs, from z with one row for each layer."""
+        narrowed = False  # whether h has only the columns that this layer's noise keeps
+        for stage in self.stages:
+            if not isinstance(stage.layer, Dense):
+                h, _ = stage.forward(None, h, None, work)
+                continue
+            M, b = params[stage.name]["M"], params[stage.name]["b"]
+            columns = np.flatnonzero(z[stage.name][0]) if noisy(stage) else np.arange(M.shape[1])
+            needed = self.needed_by.get(stage.name)
+            rows = np.arange(len(M)) if needed is None else np.flatnonzero(z[needed][0])
+            if noisy(stage) and not narrowed:
+                h = self._compact(h, np.arange(len(h)), columns, (stage.name, "h"), work)
+            if len(rows) < len(M) or len(columns) < M.shape[1]:
+                M, b = self._compact(M, rows, columns, (stage.name, "M"), work), b[rows]
+            f = work((stage.name, "compact f"), (len(h), len(rows)), h.dtype)
+            np.matmul(h, M.T, out=f)
+            f += b
+            h, narrowed = f, needed is not None
+        return h
+
+    def _compact(self, M, rows, columns, name, work):
+        out = work(name, (len(rows), len(columns)), M.dtype)
+        kernels.compact(np.ascontiguousarray(M), rows, columns, out)
+        return out
+
+
+def noisy(stage):
+    return stage.layer.noise.variance > 0
