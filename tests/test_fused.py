@@ -147,6 +147,10 @@ def test_noisy_max_pool_and_back(size, stride, per, bernoulli, seed):
         o, a, s = np.full(out.shape, np.nan), np.full(out.shape, 99, np.uint8), np.full(out.shape, np.nan)
         forward(y, b, z, size, stride, o, a, s)
         assert (o == out).all() and (a == arg).all() and (s == slope).all()
+        value = np.full(out.shape, np.nan)
+        (kernels.noisy_max_pool_value if forward is kernels.noisy_max_pool else kernels.noisy_max_pool_value.py_func)(
+            y, b, z, size, stride, value)
+        assert (value == out).all()
         delta, db, written = np.full(out.shape, np.nan), np.full(C, np.nan), np.full(y.shape, np.nan)
         count = backward(dout, s, delta, db)
         assert (delta == slope * dout).all() and count == np.count_nonzero(delta)
@@ -238,3 +242,39 @@ def test_workspaces_belong_to_threads():
         together = run(lambda x: fused.forward(params, x, net.sample(0, x.shape))[0].copy(), xs * 4)
     for i, f in enumerate(together):
         np.testing.assert_allclose(f, alone[i % 6], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("T", [1, 4])
+@pytest.mark.parametrize("net", [
+    models.lenet("all", noise_per="kernel"),
+    nn.Network((9, 10, 2), c=nn.Conv2d(2, 7, 3, padding=1, noise=nn.Bernoulli(0.6), noise_per="kernel"), p=nn.MaxPool2d(3, 2), r=nn.ReLU(),
+               e=nn.Conv2d(7, 5, 2, stride=2, padding=1, noise=nn.Gaussian(0.5)), q=nn.MaxPool2d(2), f=nn.Flatten(), d=nn.Dense(5, 3)),
+    models.mlp([12, 30, 20, 4], input_noise=nn.Bernoulli(0.7)),
+    nn.Network(a=nn.Dense(12, 9, noise=nn.Bernoulli(0.5)), t=nn.Tanh(), b=nn.Dense(9, 8), r=nn.ReLU(),
+               c=nn.Dense(8, 7, noise=nn.Bernoulli(0.4)), d=nn.Dense(7, 3, noise=nn.Bernoulli(0.9))),
+    models.mlp([12, 30, 4], noise=nn.Gaussian(0.3)),
+    models.lenet("ip"),
+], ids=["lenet, kernels", "kernels, relu, MGN", "mlp", "dense", "MGN", "lenet-ip"])
+def test_passes_that_share_work(net, T, shared):
+    """Every route against the plain network: T passes at 5 inputs, each with its own noise or one for all."""
+    rng = np.random.default_rng(0)
+    params, x, fused = net.init(0, np.float64), rng.standard_normal((5, *net.input_shape)), FusedNetwork(net)
+    for group in params.values():
+        group["b"] += rng.standard_normal(group["b"].shape)
+    rows = T if shared else 5 * T
+    z = net.sample(3, (rows, *net.input_shape), np.arange(rows) % 5, np.arange(rows) // 2, dtype=np.float64)
+    plain = net.passes(params, net.prefix(params, x), z, T)
+    np.testing.assert_allclose(fused.passes(params, fused.prefix(params, x), z, T), plain, rtol=1e-10, atol=1e-10)
+    for n in range(5):
+        for t in range(T):
+            alone = {name: a[t:t + 1] if shared else a[n * T + t:n * T + t + 1] for name, a in z.items()}
+            np.testing.assert_allclose(plain[n * T + t], net.forward(params, x[n:n + 1], alone)[0][0], rtol=1e-10, atol=1e-10)
+
+
+def test_compact():
+    M, rows, columns = np.random.default_rng(0).random((6, 5)), np.array([0, 3, 5]), np.array([1, 2])
+    for kernel in (kernels.compact, kernels.compact.py_func):
+        out = np.full((3, 2), np.nan)
+        kernel(M, rows, columns, out)
+        assert (out == M[np.ix_(rows, columns)]).all()

@@ -296,7 +296,7 @@ def test_a_real_signal_in_the_middle_of_a_threaded_step(monkeypatch, tmp_path, n
         patch.setattr(bayes.Objective, "data_term", interrupted)
         model.fit(IMAGES, DIGITS, checkpoint=tmp_path / "c.npz", **options)
         time.sleep(1)
-    assert threading.main_thread() not in calls
+    assert {threading.main_thread()} < set(calls), "the calling thread and another"
     assert storage_step(tmp_path / "c.npz") in (2, 3)
     assert bits(mb.load(tmp_path / "c.npz")) == bits(model)
     model.fit(IMAGES, DIGITS, checkpoint=tmp_path / "c.npz", **options)
@@ -363,7 +363,7 @@ def test_the_environment_sets_the_threads(monkeypatch):
     sgd_model().fit(X, Y, epochs=1, threads=2)
     monkeypatch.setenv("MINIBAYES_THREADS", "1")
     sgd_model().fit(X, Y, epochs=1)
-    assert seen == [3, 2]
+    assert seen == [2, 1], "the calling thread is the other one"
 
 
 def masks(monkeypatch, batch, shard, **options):
@@ -684,7 +684,7 @@ def test_blas_is_held_to_one_thread_and_let_go(threads, nothing_left_running, mo
 
     model = mb.BayesianNetwork(conv_net())
     model.fit(IMAGES, DIGITS, epochs=2, threads=threads, on_report=look, validation=(IMAGES, DIGITS), validation_samples=2)
-    assert set(inside) <= {1} and names == ([0, 0] if threads == 1 else [threads, threads])
+    assert set(inside) <= {1} and names == [threads - 1] * 2
     model.predict(IMAGES, samples=20, threads=threads)
 
 

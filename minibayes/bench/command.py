@@ -34,8 +34,8 @@ def candidates(threads, quick):
     """{row: (callable, unit count)}: a row's seconds divided by its count are what is reported."""
     count = 128 if quick else 256
     rows = {
-        "train": (work.lenet_training(threads), 10),
-        "train 1 thread": (work.lenet_training(1), 10),
+        "train": (work.lenet_training(threads), work.TRAIN_STEPS),
+        "train 1 thread": (work.lenet_training(1), work.TRAIN_STEPS),
         "mc": (work.lenet_prediction(threads, count, 50), count),
         "mc 1 thread": (work.lenet_prediction(1, count, 50), count),
         "mc one pass": (work.lenet_prediction(threads, count, 1), count),
@@ -44,7 +44,7 @@ def candidates(threads, quick):
         "mlp train": (work.mlp_training(threads), 5),
         "mlp mc": (work.mlp_prediction(threads, count, 50, False), count),
         "mlp mc shared": (work.mlp_prediction(threads, count, 50, True), count),
-        "tiny train": (work.tiny_training(threads), 100),
+        "tiny train": (work.tiny_training(threads), work.TINY_STEPS),
         "tiny predict": (work.tiny_prediction(threads), 1),
     }
     return rows

@@ -8,7 +8,7 @@ from ..model import BayesianNetwork
 from ..nn import parallel
 
 TRAIN_FLOP, MC_FLOP = 13.2e6, 4.0e6  # LeNet-all, an image: forward + backward without dL/dx; a pass with conv1 computed once
-BATCH = 64
+BATCH, TRAIN_STEPS, TINY_STEPS = 64, 50, 200
 
 
 def digits(count, seed=0):
@@ -44,7 +44,7 @@ class Prediction:
         self.model.predict(self.x, **self.options)
 
 
-def lenet_training(threads, steps=10, variant="all"):
+def lenet_training(threads, steps=TRAIN_STEPS, variant="all"):
     x, y = digits(BATCH * 20)
     return Training(models.lenet(variant), x, y, Categorical(), nn.SGD(0.01, momentum=0.9), BATCH, steps, threads)
 
@@ -72,7 +72,7 @@ def table(count, seed=0):
     return rng.standard_normal((count, 13)).astype(np.float32), rng.standard_normal((count, 1))
 
 
-def tiny_training(threads, steps=100):
+def tiny_training(threads, steps=TINY_STEPS):
     return Training(tiny_net(), *table(12_800), Gaussian(1.0), nn.Adam(1e-3), 128, steps, threads)
 
 

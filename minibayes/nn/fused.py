@@ -71,7 +71,7 @@ class FusedNetwork(Network):
         for stage in self._stages:
             if stage.name in self.noisy:
                 return stage.before_noise(params[stage.name], x, self._work)
-            x, _ = stage.forward(params.get(stage.name), x, None, self._work)
+            x = stage.value(params.get(stage.name), x, None, self._work)
         return x
 
     def suffix(self, params, h, z):
@@ -84,7 +84,7 @@ class FusedNetwork(Network):
             if stage.name == self.noisy[0]:
                 started, h = True, stage.after_noise(params[stage.name], h, z[stage.name], work)
             elif started:
-                h, _ = stage.forward(params.get(stage.name), h, z.get(stage.name), work)
+                h = stage.value(params.get(stage.name), h, z.get(stage.name), work)
         return h
 
     def passes(self, params, h, z, T):

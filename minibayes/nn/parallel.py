@@ -5,9 +5,10 @@ single-threaded and release the GIL, and BLAS is held to one thread while the po
 number of threads and their results are combined in shard order, so 1 and N threads give the same bits.
 """
 
+import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 from threadpoolctl import ThreadpoolController
@@ -50,7 +51,7 @@ def single_threaded_blas():
 
 
 class Pool:
-    """pool(function, items) -> the list of results, in order; a single item is done without a thread hop."""
+    """pool(function, items) -> the list of results, in order. The calling thread works too, so one less has to be woken."""
 
     def __init__(self, threads, executor=None):
         self.threads, self._executor = threads, executor
@@ -59,18 +60,35 @@ class Pool:
         items = list(items)
         if self._executor is None or len(items) == 1:
             return [function(item) for item in items]
-        return list(self._executor.map(function, items))
+        results, taken, stopped = [None] * len(items), itertools.count(), threading.Event()
+
+        def take():
+            try:
+                while not stopped.is_set() and (i := next(taken)) < len(items):
+                    results[i] = function(items[i])
+            except BaseException:
+                stopped.set()
+                raise
+
+        helpers = [self._executor.submit(take) for _ in range(min(self.threads, len(items)) - 1)]
+        try:
+            take()
+        finally:
+            wait(helpers)
+        for helper in helpers:
+            helper.result()
+        return results
 
 
 @contextmanager
 def pool(threads=None):
-    """A Pool of `threads` threads, which are gone when the context closes; BLAS has one thread while it is open."""
+    """A Pool of `threads` threads, the calling one included; the others are gone when the context closes. BLAS has one while it is open."""
     threads = thread_count(threads)
     with single_threaded_blas():
         if threads == 1:
             yield Pool(1)
             return
-        executor = ThreadPoolExecutor(threads, thread_name_prefix="minibayes")
+        executor = ThreadPoolExecutor(threads - 1, thread_name_prefix="minibayes")
         try:
             yield Pool(threads, executor)
         finally:

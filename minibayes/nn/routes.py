@@ -42,7 +42,7 @@ class KernelRoute:
     def prefix(self, params, x, work):
         """U (C, N, Ho*Wo*K)."""
         for stage in [*self.before, self.noisy, *self.between]:
-            x, _ = stage.forward(params.get(stage.name), x, None, work)
+            x = stage.value(params.get(stage.name), x, None, work)
         stage, M = self.conv, params[self.conv.name]["M"]
         x = stage._padded(x, work)
         K, k, _, C = M.shape
@@ -51,7 +51,8 @@ class KernelRoute:
         for rows in blocks(len(x)):
             count = rows.stop - rows.start
             cols = work("cols", (C, k * k, count, *shape[:2]), x.dtype)
-            kernels.im2col_planes(np.ascontiguousarray(x[rows].transpose(3, 0, 1, 2)), k, stage.layer.stride, cols.reshape(-1, *cols.shape[2:]))
+            planes = np.ascontiguousarray(x[rows].transpose(3, 0, 1, 2))
+            kernels.im2col_planes(planes, k, stage.layer.stride, cols.reshape(-1, *cols.shape[2:]))
             part = work("part", (count * shape[0] * shape[1], K), x.dtype)
             for c in range(C):
                 np.matmul(cols[c].reshape(k * k, -1).T, M[:, :, :, c].reshape(K, -1).T, out=part)
@@ -65,19 +66,19 @@ class KernelRoute:
         Z = z[self.noisy.name].reshape(-1, C).astype(U.dtype)
         own = z.get(stage.name)
         shape = (self._shape[0], self._shape[1], len(b))
-        out, arg, slope = stage._pooled(N * T, shape, U.dtype, work)
+        out = work((stage.name, "out"), (N * T, *stage.pool.output_shape(shape)), U.dtype)
         y = work("sum", (T, *shape), U.dtype)
         for n in range(N):
             rows = slice(n * T, n * T + T)
             drawn = slice(0, T) if shared else rows
             np.matmul(Z[drawn], U[:, n], out=y.reshape(T, -1))
-            stage._pool(y, b, stage.no_noise if own is None else own[drawn], out[rows], arg[rows], slope[rows])
+            stage.pool_value(y, b, stage.no_noise if own is None else own[drawn], out[rows])
         h = out
         for stage in self.after:
             own = z.get(stage.name)
             if own is not None and shared and T > 1:
                 own = np.tile(own, (N, *[1] * (own.ndim - 1)))
-            h, _ = stage.forward(params.get(stage.name), h, own, work)
+            h = stage.value(params.get(stage.name), h, own, work)
         return h
 
 
@@ -106,7 +107,7 @@ class SharedRoute:
         narrowed = False  # whether h has only the columns that this layer's noise keeps
         for stage in self.stages:
             if not isinstance(stage.layer, Dense):
-                h, _ = stage.forward(None, h, None, work)
+                h = stage.value(None, h, None, work)
                 continue
             M, b = params[stage.name]["M"], params[stage.name]["b"]
             columns = np.flatnonzero(z[stage.name][0]) if noisy(stage) else np.arange(M.shape[1])

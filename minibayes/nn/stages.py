@@ -50,13 +50,17 @@ class Plain:
                 out[name][...] = grads[name]
         return dx, out or grads
 
+    def value(self, params, x, z, work):
+        """forward without the cache."""
+        return self.forward(params, x, z, work)[0]
+
     def before_noise(self, params, x, work):
         return self.layer.respond(params, x)[0] if isinstance(self.layer, Conv2d) else x
 
     def after_noise(self, params, h, z, work):
         if isinstance(self.layer, Conv2d):
             return np.multiply(h, z, dtype=h.dtype, casting="same_kind")
-        return self.forward(params, h, z, work)[0]
+        return self.value(params, h, z, work)
 
 
 class DenseStage(Plain):
@@ -96,14 +100,27 @@ class ConvPool(Plain):
 
     def forward(self, params, x, z, work):
         x = self._padded(x, work)
-        shape = self._response_shape(x)
-        out, arg, slope = self._pooled(len(x), shape, x.dtype, work)
-        z = self.no_noise if z is None else z
-        for rows in blocks(len(x)):
-            y = work((self.name, "y"), (rows.stop - rows.start, *shape), x.dtype)
-            self._respond(params, x[rows], y, work)
-            self._pool(y, params["b"], z if len(z) == 1 else z[rows], out[rows], arg[rows], slope[rows])
+        pooled = (len(x), *self.pool.output_shape(self._response_shape(x)))
+        out, slope = (work((self.name, name), pooled, x.dtype) for name in ("out", "slope"))
+        arg = work((self.name, "arg"), pooled, np.uint8)
+        for rows, y, z_rows in self._responses(params, x, z, work):
+            kernels.noisy_max_pool(y, params["b"], z_rows, self.pool.size, self.pool.stride, out[rows], arg[rows], slope[rows])
         return out, (x, arg, slope)
+
+    def value(self, params, x, z, work):
+        x = self._padded(x, work)
+        out = work((self.name, "out"), (len(x), *self.pool.output_shape(self._response_shape(x))), x.dtype)
+        for rows, y, z_rows in self._responses(params, x, z, work):
+            self.pool_value(y, params["b"], z_rows, out[rows])
+        return out
+
+    def _responses(self, params, x, z, work):
+        """(rows, y, z of the rows) block by block: y = M . patch, without the bias, in memory that the next block takes over."""
+        z = self.no_noise if z is None else np.ascontiguousarray(z)
+        for rows in blocks(len(x)):
+            y = work((self.name, "y"), (rows.stop - rows.start, *self._response_shape(x)), x.dtype)
+            self._respond(params, x[rows], y, work)
+            yield rows, y, z if len(z) == 1 else z[rows]
 
     def before_noise(self, params, x, work):
         x = self._padded(x, work)
@@ -113,9 +130,13 @@ class ConvPool(Plain):
         return y
 
     def after_noise(self, params, h, z, work):
-        out, arg, slope = self._pooled(len(h), h.shape[1:], h.dtype, work)
-        self._pool(np.ascontiguousarray(h), params["b"], z, out, arg, slope)
+        out = work((self.name, "out"), (len(h), *self.pool.output_shape(h.shape[1:])), h.dtype)
+        self.pool_value(np.ascontiguousarray(h), params["b"], np.ascontiguousarray(z), out)
         return out
+
+    def pool_value(self, y, b, z, out):
+        """out = the pooled z (y + b)."""
+        kernels.noisy_max_pool_value(y, b, z, self.pool.size, self.pool.stride, out)
 
     def backward(self, params, cache, df, want_dx, work, out):
         (x, arg, slope), layer, pool = cache, self.layer, self.pool
@@ -181,14 +202,6 @@ class ConvPool(Plain):
         """y = M . patch for the padded images x, without the bias."""
         M = params["M"].transpose(0, 3, 1, 2) if self.narrow else params["M"]
         np.matmul(self._patches(x, work), M.reshape(self.layer.c_out, -1).T, out=y.reshape(-1, self.layer.c_out))
-
-    def _pooled(self, B, shape, dtype, work):
-        pooled = (B, *self.pool.output_shape(shape))
-        return (work((self.name, "out"), pooled, dtype), work((self.name, "arg"), pooled, np.uint8),
-                work((self.name, "slope"), pooled, dtype))
-
-    def _pool(self, y, b, z, out, arg, slope):
-        kernels.noisy_max_pool(y, b, np.ascontiguousarray(z), self.pool.size, self.pool.stride, out, arg, slope)
 
 
 def blocks(count):

@@ -4,7 +4,7 @@ The files never import each other: Numba's on-disk cache notices a change in a k
 All kernels are single-threaded and release the GIL; `nn.parallel` runs them side by side on shards of a batch.
 """
 
-from .fused import im2col_planes, noisy_max_pool, noisy_max_pool_backward, scatter
+from .fused import im2col_planes, noisy_max_pool, noisy_max_pool_backward, noisy_max_pool_value, scatter
 from .im2col import col2im, im2col
 from .philox import bernoulli, gaussian, philox
 from .pool import expected_max_pool, max_pool, max_pool_backward
@@ -13,6 +13,6 @@ from .update import adam, adam_shards, add_shards, sgd, sgd_shards
 
 __all__ = [
     "adam", "adam_shards", "add_shards", "bernoulli", "col2im", "compact", "expected_max_pool", "gaussian", "im2col",
-    "im2col_planes", "max_pool", "max_pool_backward", "noisy_max_pool", "noisy_max_pool_backward", "philox",
+    "im2col_planes", "max_pool", "max_pool_backward", "noisy_max_pool", "noisy_max_pool_backward", "noisy_max_pool_value", "philox",
     "pooled_conv_dM", "pooled_conv_dx", "scatter", "sgd", "sgd_shards",
 ]

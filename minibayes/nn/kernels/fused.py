@@ -1,5 +1,6 @@
 """Bias, noise and max-pooling in one pass over the responses, forward and backward; and im2col for images of few channels."""
 
+import numpy as np
 from numba import njit
 
 
@@ -32,29 +33,72 @@ def noisy_max_pool(y, b, z, size, stride, out, arg, slope):
     """out[n, p, q, c] = max_{di, dj} z[n, i, j, c] (y[n, i, j, c] + b[c]),  i = p*stride + di,  j = q*stride + dj.
 
     arg = di*size + dj of the first maximum, slope = z there.  y (N, H, W, C), b (C,), z the shape of y or 1 along any axis but the last;
-    out, arg, slope (N, P, Q, C) are written. A NaN in the window comes out as NaN.
+    out, arg, slope (N, P, Q, C) are written. A NaN in the window comes out as NaN. First down the columns, in loops as long as a row of
+    the image (v, s, a), then along the row.
     """
     N, P, Q, C = out.shape
+    W = y.shape[2]
     zn, zi, zj = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1)
+    bias, noise = np.empty(W * C, y.dtype), np.empty(W * C, z.dtype)
+    v, s, a = np.empty(W * C, y.dtype), np.empty(W * C, y.dtype), np.empty(W * C, np.uint8)
+    for j in range(W):
+        bias[j * C:(j + 1) * C] = b
     for n in range(N):
         for p in range(P):
+            for di in range(size):
+                i = p * stride + di
+                row, drawn = y[n, i].reshape(-1), z[n * zn, i * zi].reshape(-1)
+                if zj == 0:
+                    for j in range(W):
+                        noise[j * C:(j + 1) * C] = drawn
+                    drawn = noise
+                for e in range(W * C):
+                    t = (row[e] + bias[e]) * drawn[e]
+                    better = di == 0 or t > v[e] or t != t
+                    v[e] = t if better else v[e]
+                    s[e] = drawn[e] if better else s[e]
+                    a[e] = di * size if better else a[e]
             for q in range(Q):
-                o, a, s = out[n, p, q], arg[n, p, q], slope[n, p, q]
-                for w in range(size * size):
-                    i, j = p * stride + w // size, q * stride + w % size
-                    yr, zr = y[n, i, j], z[n * zn, i * zi, j * zj]
-                    if w == 0:
-                        for c in range(C):
-                            o[c] = (yr[c] + b[c]) * zr[c]
-                            a[c] = 0
-                            s[c] = zr[c]
-                    else:
-                        for c in range(C):
-                            v = (yr[c] + b[c]) * zr[c]
-                            better = v > o[c] or v != v
-                            o[c] = v if better else o[c]
-                            a[c] = w if better else a[c]
-                            s[c] = zr[c] if better else s[c]
+                o, oa, os = out[n, p, q], arg[n, p, q], slope[n, p, q]
+                for dj in range(size):
+                    at = (q * stride + dj) * C
+                    value, place, sloped = v[at:at + C], a[at:at + C], s[at:at + C]
+                    for c in range(C):
+                        w = np.uint8(place[c] + dj)
+                        better = dj == 0 or value[c] > o[c] or value[c] != value[c] or (value[c] == o[c] and w < oa[c])
+                        o[c] = value[c] if better else o[c]
+                        os[c] = sloped[c] if better else os[c]
+                        oa[c] = w if better else oa[c]
+
+
+@njit(nogil=True, cache=True)
+def noisy_max_pool_value(y, b, z, size, stride, out):
+    """noisy_max_pool's out alone, for passes that have no backward."""
+    N, P, Q, C = out.shape
+    W = y.shape[2]
+    zn, zi, zj = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1)
+    bias, noise, v = np.empty(W * C, y.dtype), np.empty(W * C, z.dtype), np.empty(W * C, y.dtype)
+    for j in range(W):
+        bias[j * C:(j + 1) * C] = b
+    for n in range(N):
+        for p in range(P):
+            for di in range(size):
+                i = p * stride + di
+                row, drawn = y[n, i].reshape(-1), z[n * zn, i * zi].reshape(-1)
+                if zj == 0:
+                    for j in range(W):
+                        noise[j * C:(j + 1) * C] = drawn
+                    drawn = noise
+                for e in range(W * C):
+                    t = (row[e] + bias[e]) * drawn[e]
+                    v[e] = t if di == 0 or t > v[e] or t != t else v[e]
+            for q in range(Q):
+                o = out[n, p, q]
+                for dj in range(size):
+                    at = (q * stride + dj) * C
+                    value = v[at:at + C]
+                    for c in range(C):
+                        o[c] = value[c] if dj == 0 or value[c] > o[c] or value[c] != value[c] else o[c]
 
 
 @njit(nogil=True, cache=True)

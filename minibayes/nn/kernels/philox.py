@@ -67,39 +67,46 @@ def bernoulli(digits, examples, passes, layer, key, out):
 
     At keep = 1/2 that is a single bit per unit.
     """
-    units = out.shape[1]
+    rows, units = out.shape
     blocks = (units + 127) // 128
     c, z, undecided = np.empty(4 * LANES, np.uint64), np.empty(4 * LANES, np.uint64), np.empty(4 * LANES, np.uint64)
-    line = np.empty(16 * (blocks + LANES), np.uint64)  # one example's units, a byte each, eight to a word
-    for n in range(out.shape[0]):
-        for block in range(0, blocks, LANES):
-            for l in range(4 * LANES):
-                z[l], undecided[l] = 0, LOW
-            for i in range(digits.shape[0]):
-                for l in range(LANES):
-                    c[l] = np.uint64(block + l) * DIGITS + np.uint64(i)
-                    c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = examples[n], layer, passes[n]
-                _philox_lanes(c, key[0], key[1])
-                left = np.uint64(0)
-                for l in range(4 * LANES):
-                    zero = undecided[l] & (c[l] ^ LOW)  # undecided units whose bit is 0
-                    if digits[i]:
-                        z[l] |= zero  # r < digit
-                        undecided[l] &= c[l]
-                    else:
-                        undecided[l] = zero  # those whose bit is 1 have r > digit and stay 0
-                    left |= undecided[l]
-                if left == 0:
-                    break
+    spread = np.empty(16 * LANES, np.uint64)  # LANES blocks of 128 units, a byte each, eight to a word
+    spread_bytes = spread.view(np.uint8)
+    for first in range(0, rows * blocks, LANES):  # lane l is block (first + l) % blocks of row (first + l) // blocks
+        for l in range(LANES):
+            n, block = divmod(min(first + l, rows * blocks - 1), blocks)
+            for word in range(4):
+                there = min(max(units - 128 * block - 32 * word, 0), 32)  # units that do not exist need not be decided
+                z[word * LANES + l], undecided[word * LANES + l] = 0, LOW >> np.uint64(32 - there)
+        for i in range(digits.shape[0]):
             for l in range(LANES):
-                for word in range(4):
-                    for part in range(4):
-                        # Eight bits to eight bytes: copy them into every byte, keep bit j of byte j, and make what is left of it a 1.
-                        bits = ((z[word * LANES + l] >> np.uint64(8 * part)) & BYTE) * EVERY_BYTE & DIAGONAL
-                        line[16 * (block + l) + 4 * word + part] = ((bits + CARRY) >> SEVEN) & EVERY_BYTE
-        spread, row = line.view(np.uint8), out[n]
-        for j in range(units):
-            row[j] = spread[j]
+                n, block = divmod(min(first + l, rows * blocks - 1), blocks)
+                c[l] = np.uint64(block) * DIGITS + np.uint64(i)
+                c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = examples[n], layer, passes[n]
+            _philox_lanes(c, key[0], key[1])
+            left = np.uint64(0)
+            for l in range(4 * LANES):
+                zero = undecided[l] & (c[l] ^ LOW)  # undecided units whose bit is 0
+                if digits[i]:
+                    z[l] |= zero  # r < digit
+                    undecided[l] &= c[l]
+                else:
+                    undecided[l] = zero  # those whose bit is 1 have r > digit and stay 0
+                left |= undecided[l]
+            if left == 0:
+                break
+        for l in range(LANES):
+            for word in range(4):
+                for part in range(4):
+                    # Eight bits to eight bytes: copy them into every byte, keep bit j of byte j, and make what is left of it a 1.
+                    bits = ((z[word * LANES + l] >> np.uint64(8 * part)) & BYTE) * EVERY_BYTE & DIAGONAL
+                    spread[16 * l + 4 * word + part] = ((bits + CARRY) >> SEVEN) & EVERY_BYTE
+        for l in range(min(LANES, rows * blocks - first)):
+            n, block = divmod(first + l, blocks)
+            count = min(units - 128 * block, 128)
+            row, drawn = out[n, 128 * block:128 * block + count], spread_bytes[128 * l:128 * l + count]
+            for j in range(count):
+                row[j] = drawn[j]
 
 
 @njit(nogil=True, cache=True)
