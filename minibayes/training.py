@@ -5,6 +5,7 @@ interrupted resumes from its checkpoint bit for bit.
 """
 
 import contextlib
+import math
 import time
 import zlib
 from dataclasses import dataclass, field, replace
@@ -20,8 +21,10 @@ from .nn.memory import StepMemory
 from .nn.optimizers import leaves
 from .progress import bar
 
-SHARD = 32  # examples that one thread takes forward and backward; independent of the number of threads
-SMALL = 20e6  # below so many operations a batch is one shard: a thread hop would cost more than it saves
+# A shard, what one thread takes forward and backward, does not depend on the number of threads. It has
+SHARD = 32  # examples at least,
+SMALL = 20e6  # operations at least (or a thread hop would cost more than it saves),
+MOST = 32  # and a batch is cut into so many shards at most, as the gradients of each are kept until they are added.
 
 
 class DivergenceError(ArithmeticError):
@@ -47,8 +50,7 @@ class Run:
         self.batch_size = min(batch_size, len(x))
         self.key, self.order = Key(seed).derive("fit"), Key(seed).derive("order")
         self.steps_per_epoch = -(-len(x) // self.batch_size)
-        work = objective.net.flops(x.shape[1:]) * self.batch_size
-        self.shard = SHARD if work > SMALL else self.batch_size
+        self.shard = max(SHARD, math.ceil(SMALL / max(1, objective.net.flops(x.shape[1:]))), math.ceil(self.batch_size / MOST))
         self._epoch = self._permutation = None
         self._memory = None
 
