@@ -5,6 +5,8 @@ no noise, arrays from the workspace `work`, and `out` for the gradients, if give
 that a stage with noise is cut into when everything before the noise is computed once for all passes.
 """
 
+import math
+
 import numpy as np
 
 from . import kernels
@@ -22,7 +24,7 @@ class Workspace:
         self.arrays = {}
 
     def __call__(self, name, shape, dtype):
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         held = self.arrays.get(name)
         if held is None or held.size < size or held.dtype != dtype:
             held = self.arrays[name] = np.empty(size, dtype)
@@ -96,7 +98,7 @@ class ConvPool(Plain):
     def __init__(self, name, conv, pool):
         super().__init__(name, conv)
         self.pool, self.narrow = pool, conv.kernel * conv.c_in < NARROW
-        self.no_noise = np.ones((1, 1, 1, conv.c_out), np.uint8)
+        self.no_noise, self._shapes = np.ones((1, 1, 1, conv.c_out), np.uint8), {}
 
     def forward(self, params, x, z, work):
         x = self._padded(x, work)
@@ -184,8 +186,12 @@ class ConvPool(Plain):
         return framed
 
     def _response_shape(self, x):
-        p = self.layer.padding
-        return self.layer.output_shape((x.shape[1] - 2 * p, x.shape[2] - 2 * p, x.shape[3]))
+        """(Ho, Wo, K) for padded images x; asked for often, so remembered."""
+        image = x.shape[1:]
+        if image not in self._shapes:
+            p = self.layer.padding
+            self._shapes[image] = self.layer.output_shape((image[0] - 2 * p, image[1] - 2 * p, image[2]))
+        return self._shapes[image]
 
     def _patches(self, x, work):
         """The patches of the padded images x as a matrix (places, numbers), its columns in the order (c, di, dj) if narrow."""
