@@ -278,3 +278,14 @@ def test_compact():
         out = np.full((3, 2), np.nan)
         kernel(M, rows, columns, out)
         assert (out == M[np.ix_(rows, columns)]).all()
+
+
+def test_expected_pooling_in_stages():
+    net, rng = models.lenet("all"), np.random.default_rng(0)
+    params, x = net.init(0, np.float64), rng.random((5, 28, 28, 1))
+    for group in params.values():
+        group["b"] += rng.standard_normal(group["b"].shape)
+    pooled, z = {"conv1": "pool1", "conv2": "pool2"}, net.mean_noise(np.float64)
+    plain = net.expected_pooling(params, x, z, pooled)
+    np.testing.assert_allclose(FusedNetwork(net).expected_pooling(params, x, z, pooled), plain, rtol=1e-12, atol=1e-12)
+    assert np.abs(plain - net.forward(params, x, z)[0]).max() > 0.1

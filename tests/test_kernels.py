@@ -128,7 +128,7 @@ def test_expected_max_pool_is_the_average_over_all_masks(values, keep):
     y = np.array(values).reshape(1, 2, 2, 1)
     for kernel in (kernels.expected_max_pool, kernels.expected_max_pool.py_func):
         out = np.zeros((1, 1, 1, 1))
-        kernel(y, keep, 2, 2, np.empty(4), out)
+        kernel(y, keep, 2, 2, np.empty((4, 1)), out)
         assert out.item() == pytest.approx(expected_max(values, keep), rel=1e-12, abs=1e-12)
 
 
@@ -136,5 +136,5 @@ def test_expected_max_pool_of_ones():
     """At keep = 1/2, rescaled by 1/keep: four ones give 1.875, not 1; four minus ones give -0.125, not -1."""
     out = np.zeros((1, 1, 1, 1))
     for value, wanted in ((1.0, 1.875), (-1.0, -0.125)):
-        kernels.expected_max_pool(np.full((1, 2, 2, 1), value), 0.5, 2, 2, np.empty(4), out)
+        kernels.expected_max_pool(np.full((1, 2, 2, 1), value), 0.5, 2, 2, np.empty((4, 1)), out)
         assert 2 * out.item() == wanted

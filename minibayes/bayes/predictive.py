@@ -8,7 +8,7 @@
 import numpy as np
 
 from .. import require
-from ..nn import kernels, parallel
+from ..nn import parallel
 from ..nn.layers import Conv2d, MaxPool2d
 from ..nn.noise import Bernoulli, as_key
 from .likelihood import Categorical
@@ -134,10 +134,10 @@ def one_pass(net, params, x, rule, summarise, threads=None, report=None):
     pooled = pooled_pairs(net) if rule == "probabilistic-pooling" else {}
 
     def task(rows):
-        f = expected_forward(net, params, x[rows], z, pooled)
+        f = net.expected_pooling(params, x[rows], z, pooled) if pooled else net.forward(params, x[rows], z)[0]
         if report is not None:
             report(len(f))
-        return summarise(f[None], slice(0, 1), rows)
+        return summarise(f[None].copy(), slice(0, 1), rows)
 
     with parallel.pool(threads) as run:
         return concatenate(run(task, parallel.shards(len(x), SHARD)))
@@ -157,18 +157,3 @@ def pooled_pairs(net):
         raise require.InputError("rule='probabilistic-pooling' needs a Conv2d with Bernoulli noise per patch right before a MaxPool2d; "
                          "in this network it would be rule='weight-averaging'")
     return pairs
-
-
-def expected_forward(net, params, x, z, pooled):
-    """One pass with z = E[z]; for the pairs in `pooled`, the pool's output is E[max over the window of z y] exactly."""
-    names, skip = list(net.layers), set(pooled.values())
-    for name in names:
-        layer = net.layers[name]
-        if name in pooled:
-            pool = net.layers[pooled[name]]
-            y, _ = layer.respond(params[name], x)
-            x = np.empty((len(y), *pool.output_shape(y.shape[1:])), y.dtype)
-            kernels.expected_max_pool(y, layer.noise.keep, pool.size, pool.stride, np.empty(pool.size**2, y.dtype), x)
-        elif name not in skip:
-            x, _ = layer.forward(params.get(name), x, z.get(name, 1))
-    return x

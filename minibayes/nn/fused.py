@@ -87,6 +87,14 @@ class FusedNetwork(Network):
                 h = stage.value(params.get(stage.name), h, z.get(stage.name), work)
         return h
 
+    def expected_pooling(self, params, x, z, pooled):
+        for stage in self._stages:
+            if stage.name in pooled:
+                x = stage.expected(params[stage.name], x, self._work)
+            else:
+                x = stage.value(params.get(stage.name), x, z.get(stage.name), self._work)
+        return x
+
     def passes(self, params, h, z, T):
         if self._kernel:
             return self._kernel.passes(params, h, z, T, self._work)

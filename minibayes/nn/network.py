@@ -6,6 +6,7 @@ from types import MappingProxyType
 import numpy as np
 
 from .. import require
+from . import kernels
 from .layers import Conv2d, Dense, Layer, MaxPool2d
 from .noise import Delta, as_key, layer_id
 
@@ -106,7 +107,7 @@ class Network:
 
     def mean_noise(self, dtype=np.float32):
         """E[z] by layer, in a shape that broadcasts: what weight averaging puts in the place of z."""
-        return {name: np.full((1, 1) if isinstance(layer, Dense) else (1, 1, 1, 1), layer.noise.mean, dtype)
+        return {name: np.full((1, layer.n_in) if isinstance(layer, Dense) else (1, 1, 1, layer.c_out), layer.noise.mean, dtype)
                 for name in self.noisy for layer in [self.layers[name]]}
 
     def forward(self, params, x, z):
@@ -154,6 +155,19 @@ class Network:
             else:
                 h, _ = layer.forward(params.get(name), h, z.get(name, 1))
         return h
+
+    def expected_pooling(self, params, x, z, pooled):
+        """f with z = E[z], except that the max-pools in `pooled`, {conv: pool}, give E[max over the window of z y] exactly."""
+        for name, layer in self.layers.items():
+            if name in pooled:
+                pool = self.layers[pooled[name]]
+                y, _ = layer.respond(params[name], x)
+                x = np.empty((len(y), *pool.output_shape(y.shape[1:])), y.dtype)
+                window = np.empty((pool.size**2, y.shape[3]), y.dtype)
+                kernels.expected_max_pool(y, layer.noise.keep, pool.size, pool.stride, window, x)
+            elif name not in pooled.values():
+                x, _ = layer.forward(params.get(name), x, z.get(name, 1))
+        return x
 
     def passes(self, params, h, z, T):
         """f of T passes at each of N inputs, (N*T, K), from h = prefix(params, x).

@@ -116,6 +116,17 @@ class ConvPool(Plain):
             self.pool_value(y, params["b"], z_rows, out[rows])
         return out
 
+    def expected(self, params, x, work):
+        """E[max over the window of z (y + b)] for Bernoulli noise on each place."""
+        x = self._padded(x, work)
+        K, size = self.layer.c_out, self.pool.size
+        out = work((self.name, "out"), (len(x), *self.pool.output_shape(self._response_shape(x))), x.dtype)
+        for rows, y, _ in self._responses(params, x, None, work):
+            y += params["b"]
+            window = work("window", (size**2, K), x.dtype)
+            kernels.expected_max_pool(y, self.layer.noise.keep, size, self.pool.stride, window, out[rows])
+        return out
+
     def _responses(self, params, x, z, work):
         """(rows, y, z of the rows) block by block: y = M . patch, without the bias, in memory that the next block takes over."""
         z = self.no_noise if z is None else np.ascontiguousarray(z)

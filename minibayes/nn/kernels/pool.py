@@ -51,27 +51,26 @@ def expected_max_pool(y, keep, size, stride, window, out):
 
     Wu and Gu, arXiv 1512.01400, derive the first term ("probabilistic weighted pooling") for non-negative units; the second
     is what negative responses add: the maximum is negative only if nothing at all was dropped.
-    y (N, H, W, C);   window (size^2,) scratch;   out (N, Ho, Wo, C), written.
+    y (N, H, W, C);   window (size^2, C) scratch;   out (N, Ho, Wo, C), written. All channels of a window are sorted side by side.
     """
     N, Ho, Wo, C = out.shape
     m = size * size
     for n in range(N):
         for i in range(Ho):
             for j in range(Wo):
+                for w in range(m):
+                    window[w] = y[n, i * stride + w // size, j * stride + w % size]
+                for last in range(m - 1, 0, -1):  # bubble sort, descending
+                    for w in range(last):
+                        upper, lower = window[w], window[w + 1]
+                        for c in range(C):
+                            a, b = upper[c], lower[c]
+                            upper[c], lower[c] = (b, a) if b > a else (a, b)
+                total, largest, reach = out[n, i, j], window[0], keep  # reach = P(all larger dropped, this one kept)
                 for c in range(C):
-                    for w in range(m):  # insertion sort, descending
-                        v = y[n, i * stride + w // size, j * stride + w % size, c]
-                        at = w
-                        while at > 0 and window[at - 1] < v:
-                            window[at] = window[at - 1]
-                            at -= 1
-                        window[at] = v
-                    if window[0] > 0:
-                        total, reach = 0.0, keep  # reach = P(all larger dropped, this one kept)
-                        for w in range(m):
-                            if window[w] > 0:
-                                total += reach * window[w]
-                                reach *= 1 - keep
-                        out[n, i, j, c] = total
-                    else:
-                        out[n, i, j, c] = keep**m * window[0]
+                    total[c] = (keep * largest[c]) if largest[c] > 0 else keep**m * largest[c]
+                for w in range(1, m):
+                    reach *= 1 - keep
+                    value = window[w]
+                    for c in range(C):
+                        total[c] += reach * value[c] if value[c] > 0 else 0
