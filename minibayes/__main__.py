@@ -5,10 +5,11 @@ import sys
 
 from . import DivergenceError, InputError, __version__
 from .bench import command as bench
-from .studies import mnist
+from .studies import check, mnist
 
 COMMANDS = {
     "mnist": (mnist, "the poster's MNIST result: LeNet none / ip / all, by weight averaging and by MC; table, mnist.png, mnist.json"),
+    "check": (check, "every claim the project makes about the mathematics, measured; exit status 1 if one fails"),
     "bench": (bench, "speed on this machine as ratios: against its own sgemm peak, and against PyTorch if it is installed"),
 }
 
@@ -34,7 +35,7 @@ def build_parser():
 def main(argv=None):
     args = build_parser().parse_args(argv)
     try:
-        args.main(args)
+        return args.main(args) or 0
     except (InputError, OSError) as error:
         print(f"minibayes {args.command}: error: {error}", file=sys.stderr)
         return 2
@@ -44,7 +45,6 @@ def main(argv=None):
     except KeyboardInterrupt:
         print(f"minibayes {args.command}: interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

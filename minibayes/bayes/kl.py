@@ -20,7 +20,9 @@ import numpy as np
 from ..nn.noise import Gaussian
 from . import posterior
 
-CONSTANT = "C: the entropy of the blur, -sum_rays K/2 log(2 pi e s^2) - H(noise) + K/2 log(2 pi/l^2); infinite as s -> 0"
+CONSTANT = ("C, which no M changes: sum over rays of -K'/2 log(2 pi e s^2) - H(noise) + K/2 log(2 pi/l^2), K' = K for dropout, K - 1 for "
+            "Gaussian noise with H(noise) = 1/2 log(2 pi e variance); infinite as s -> 0 unless K' = 0. It depends on keep, variance "
+            "and l: losses at different ones do not compare")
 SMALLEST = np.finfo(np.float32).tiny
 
 
