@@ -146,8 +146,8 @@ def pooling():
 
 def network():
     """Claim 14: the chain rule through all of it, on a net whose loss is quadratic along each single parameter array, kinks apart."""
-    net = nn.Network((7, 7, 2), c=nn.Conv2d(2, 3, 2, noise=nn.Bernoulli(0.7)), p=nn.MaxPool2d(2), r=nn.ReLU(), f=nn.Flatten(),
-                     d=nn.Dense(27, 6, noise=nn.Gaussian(0.3)), s=nn.ReLU(), e=nn.Dense(6, 2, noise=nn.Bernoulli(0.6)))
+    net = nn.Network((7, 7, 2), c=nn.Conv2d(2, 3, 2, noise=nn.Gaussian(0.3)), p=nn.MaxPool2d(2), r=nn.ReLU(), f=nn.Flatten(),
+                     d=nn.Dense(27, 6, noise=nn.Bernoulli(0.7)), s=nn.ReLU(), e=nn.Dense(6, 2, noise=nn.Gaussian(0.5)))
     rng = np.random.default_rng(19)
     params = {name: {p: rng.standard_normal(a.shape) / 2 for p, a in group.items()} for name, group in net.init(0, np.float64).items()}
     x, y, likelihood = rng.standard_normal((3, 7, 7, 2)), rng.standard_normal((3, 2)), Gaussian(1.3)
