@@ -35,7 +35,7 @@ def tiny():
 
 def convolutional(per):
     """A convolution with dropout, pooling and a dense layer with dropout: 13 units, or 5 if a kernel's patches share one."""
-    net = nn.Network((4, 4, 1), c=nn.Conv2d(1, 1, 2, noise=nn.Bernoulli(0.5), noise_per=per), p=nn.MaxPool2d(2, 1), r=nn.ReLU(),
+    net = nn.Network((4, 4, 1), c=nn.Conv2d(1, 1, 2, noise=nn.Bernoulli(0.5), noise_per=per), p=nn.MaxPool2d(2, 1), t=nn.Tanh(),
                      f=nn.Flatten(), d=nn.Dense(4, 3, noise=nn.Bernoulli(0.7)))
     return BayesianNetwork(net, params=random_params(net, 8)), np.random.default_rng(8).standard_normal((1, 4, 4, 1))
 
