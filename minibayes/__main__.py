@@ -35,7 +35,12 @@ def build_parser():
 def main(argv=None):
     args = build_parser().parse_args(argv)
     try:
-        return args.main(args) or 0
+        status = args.main(args) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read the output, such as head, has had enough
+        sys.stdout = None
+        return 141
     except (InputError, OSError) as error:
         print(f"minibayes {args.command}: error: {error}", file=sys.stderr)
         return 2

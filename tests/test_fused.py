@@ -255,7 +255,8 @@ def test_workspaces_belong_to_threads():
                c=nn.Dense(8, 7, noise=nn.Bernoulli(0.4)), d=nn.Dense(7, 3, noise=nn.Bernoulli(0.9))),
     models.mlp([12, 30, 4], noise=nn.Gaussian(0.3)),
     models.lenet("ip"),
-], ids=["lenet, kernels", "kernels, relu, MGN", "mlp", "dense", "MGN", "lenet-ip"])
+    models.mlp([12, 30, 20, 4], input_noise=nn.Bernoulli(1.0)),
+], ids=["lenet, kernels", "kernels, relu, MGN", "mlp", "dense", "MGN", "lenet-ip", "keep 1 first"])
 def test_passes_that_share_work(net, T, shared):
     """Every route against the plain network: T passes at 5 inputs, each with its own noise or one for all."""
     rng = np.random.default_rng(0)

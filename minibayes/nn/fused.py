@@ -1,4 +1,4 @@
-"""f(x, omega), fast: a network whose Conv2d-MaxPool2d pairs run as one stage, in blocks that stay in cache, with a sparse backward.
+"""f(x, omega), fast: a network whose Conv2d-MaxPool2d pairs run as one stage, block by block, with a sparse backward.
 
 FusedNetwork is a drop-in for Network in the training step and in prediction: same signatures, same results up to rounding (tested against
 the plain layers). Its caches live in workspaces, one per thread, and are valid until that thread's next forward.
