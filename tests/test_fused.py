@@ -1,14 +1,18 @@
 """Every fast path against its plain twin: fused stages against layers, sparse against dense, the flat step against combine and update."""
 
+import ctypes
+
 import numpy as np
 import pytest
 import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import cfunc, njit, types
 
 from minibayes import BayesianNetwork, DivergenceError, bayes, models, nn
 from minibayes.nn import kernels, parallel, stages
 from minibayes.nn.fused import FusedNetwork
+from minibayes.nn.kernels import blas
 from minibayes.nn.memory import StepMemory
 
 NOISES = [nn.Delta(), nn.Bernoulli(0.5), nn.Bernoulli(0.9), nn.Gaussian(0.7)]
@@ -112,16 +116,93 @@ def test_a_parameter_that_becomes_nan_is_the_documented_error(monkeypatch):
         BayesianNetwork(models.lenet("all")).fit(x, y, steps=6, batch_size=8, threads=1)
 
 
+def both(kernel):
+    return kernel, kernel.py_func
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 2), st.integers(0, 2**32 - 1))
-def test_im2col_planes(channels, k, stride, seed):
-    x = np.random.default_rng(seed).standard_normal((2, 7, 6, channels))
-    rows = reference.im2col(x, k, stride, 0)
-    wanted = rows.reshape(*rows.shape[:3], k, k, channels).transpose(5, 3, 4, 0, 1, 2).reshape(-1, *rows.shape[:3])
-    for kernel in (kernels.im2col_planes, kernels.im2col_planes.py_func):
-        cols = np.full(wanted.shape, np.nan)
-        kernel(np.ascontiguousarray(x.transpose(3, 0, 1, 2)), k, stride, cols)
-        assert (cols == wanted).all()
+def test_patches_in_both_forms(channels, k, stride, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((2, 7, 6, channels))
+    patches = reference.im2col(x, k, stride, 0)
+    _, Ho, Wo, _ = patches.shape
+    for kernel in both(kernels.planes):
+        cols = np.full((channels * k * k, Ho, 2, Wo), np.nan)
+        kernel(x, k, stride, cols)
+        assert (cols == patches.reshape(2, Ho, Wo, k, k, channels).transpose(5, 3, 4, 1, 0, 2).reshape(cols.shape)).all()
+    for kernel, adjoint in zip(both(kernels.lines), both(kernels.add_lines), strict=True):
+        cols = np.full((7, 2, Wo, k * channels), np.nan)
+        kernel(x, k, stride, cols)
+        of_row = patches.reshape(2, Ho, Wo, k, -1).transpose(3, 1, 0, 2, 4)
+        for di in range(k):
+            rows = cols[di:di + (Ho - 1) * stride + 1:stride]
+            assert (rows == of_row[di]).all()
+            c, dx = rng.standard_normal(rows.shape), np.zeros(x.shape)
+            adjoint(c, di, stride, dx)
+            np.testing.assert_allclose(np.vdot(rows, c), np.vdot(x, dx), rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.booleans(), st.integers(1, 3), st.integers(1, 4), st.integers(1, 2), st.integers(0, 2**32 - 1))
+def test_respond_and_its_dense_derivative(narrow, channels, k, stride, seed):
+    """Against a naive im2col: y = cols M^T;  dM = dy^T cols;  dx = col2im(dy M)."""
+    rng = np.random.default_rng(seed)
+    x, K = rng.standard_normal((3, 7, 6, channels)), 4
+    cols = reference.im2col(x, k, stride, 0)
+    _, Ho, Wo, numbers = cols.shape
+    M = rng.standard_normal((K, k, k, channels))
+    rows = np.ascontiguousarray(M.transpose(0, 3, 1, 2) if narrow else M).reshape(K, -1)
+    scratch = np.empty(max(7, k * Ho) * 3 * Wo * k * channels)
+    for kernel in both(kernels.respond):
+        y = np.full((Ho, 3, Wo, K), np.nan)
+        kernel(x, rows, k, stride, narrow, scratch, y)
+        np.testing.assert_allclose(y.transpose(1, 0, 2, 3), cols @ M.reshape(K, -1).T, rtol=1e-12, atol=1e-12)
+    delta, arg = rng.standard_normal((3, Ho, Wo, K)), np.zeros((3, Ho, Wo, K), np.uint8)  # a pooling of size 1
+    wanted = np.zeros(x.shape)
+    kernels.col2im(np.ascontiguousarray(delta @ M.reshape(K, -1)), k, k, stride, 0, wanted)
+    for kernel in both(kernels.conv_backward):
+        dM, dx = np.full((K, numbers), np.nan), np.full(x.shape, np.nan)
+        kernel(x, M.reshape(K, -1), delta, arg, k, stride, narrow, 1, 1, 2, scratch, np.empty(3 * Ho * Wo * K), dM, True, dx)
+        dM = dM.reshape(K, channels, k, k).transpose(0, 2, 3, 1) if narrow else dM.reshape(M.shape)
+        np.testing.assert_allclose(dM.reshape(K, -1), np.einsum("nijo,nijd->od", delta, cols), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(dx, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("ta", [False, True])
+@pytest.mark.parametrize("tb", [False, True])
+def test_matrix_products_of_compiled_code(ta, tb, dtype):
+    """NumPy's BLAS, called by address, and the loops that stand in where it is not found, on matrices that are parts of larger ones."""
+    real = {np.float32: types.float32, np.float64: types.float64}[dtype]
+    loops = cfunc(blas.signature(real))(blas.loops)
+    routine = loops.ctypes
+
+    @njit
+    def compiled(ta, tb, a, b, beta, c):
+        blas.gemm(ta, tb, a, b, beta, c)
+
+    def by_loops(ta, tb, a, b, beta, c):
+        m, k = a.shape[::-1] if ta else a.shape
+        pointers = [m_.ctypes.data_as(ctypes.POINTER(ctypes.c_float if dtype == np.float32 else ctypes.c_double)) for m_ in (a, b, c)]
+        lds = [m_.strides[0] // m_.itemsize for m_ in (a, b, c)]
+        routine(101, 112 if ta else 111, 112 if tb else 111, m, c.shape[1], k, 1.0, pointers[0], lds[0], pointers[1], lds[1], beta,
+                pointers[2], lds[2])
+
+    rng = np.random.default_rng(0)
+    A, B, C = (rng.standard_normal(shape).astype(dtype) for shape in ((7, 5), (5, 3), (7, 3)))
+    a, b = np.zeros((5, 9) if ta else (7, 7), dtype), np.zeros((3, 6) if tb else (5, 4), dtype)
+    a, b = a[:, :7 if ta else 5], b[:, :5 if tb else 3]
+    a[...], b[...] = A.T if ta else A, B.T if tb else B
+    for product in (compiled, by_loops, blas.gemm):
+        for beta in (0.0, 1.0, -2.0):
+            whole = np.full((7, 5), np.nan, dtype)
+            c = whole[:, 1:4]
+            if beta:
+                c[...] = C
+            product(ta, tb, a, b, beta, c)
+            np.testing.assert_allclose(c, A @ B + (beta * C if beta else 0), rtol=1e-5 if dtype == np.float32 else 1e-13)
+            assert np.isnan(whole[:, [0, 4]]).all()
 
 
 @settings(max_examples=40, deadline=None)
@@ -145,18 +226,18 @@ def test_noisy_max_pool_and_back(size, stride, per, bernoulli, seed):
             (kernels.noisy_max_pool, kernels.noisy_max_pool_backward, kernels.scatter),
             (kernels.noisy_max_pool.py_func, kernels.noisy_max_pool_backward.py_func, kernels.scatter.py_func)):
         o, a, s = np.full(out.shape, np.nan), np.full(out.shape, 99, np.uint8), np.full(out.shape, np.nan)
-        forward(y, b, z, size, stride, o, a, s)
+        forward(y.reshape(-1), 90, 18, 6, b, z, size, stride, o, a, s)
         assert (o == out).all() and (a == arg).all() and (s == slope).all()
         value = np.full(out.shape, np.nan)
         (kernels.noisy_max_pool_value if forward is kernels.noisy_max_pool else kernels.noisy_max_pool_value.py_func)(
-            y, b, z, size, stride, value)
+            y.reshape(-1), 90, 18, 6, b, z, size, stride, 1, value)
         assert (value == out).all()
-        delta, db, written = np.full(out.shape, np.nan), np.full(C, np.nan), np.full(y.shape, np.nan)
+        delta, db, written = np.full(out.shape, np.nan), np.full(C, np.nan), np.full((5, 2, 6, 3), np.nan)
         count = backward(dout, s, delta, db)
         assert (delta == slope * dout).all() and count == np.count_nonzero(delta)
         np.testing.assert_allclose(db, dy.sum(axis=(0, 1, 2)), rtol=1e-12, atol=1e-12)
         scatter(delta, a, size, stride, written)
-        np.testing.assert_allclose(written, dy, rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(written.transpose(1, 0, 2, 3), dy, rtol=1e-13, atol=1e-13)
 
 
 @settings(max_examples=40, deadline=None)
@@ -171,8 +252,9 @@ def test_sparse_products_are_the_dense_ones(k, stride, size, pool_stride, densit
     P, Q = (Ho - size) // pool_stride + 1, (Wo - size) // pool_stride + 1
     delta = rng.standard_normal((2, P, Q, K)) * (rng.random((2, P, Q, K)) < density)
     arg, M = rng.integers(0, size**2, delta.shape).astype(np.uint8), rng.standard_normal((K, k, k * 3))
-    dy = np.zeros((2, Ho, Wo, K))
+    dy = np.zeros((Ho, 2, Wo, K))
     kernels.scatter(delta, arg, size, pool_stride, dy)
+    dy = np.ascontiguousarray(dy.transpose(1, 0, 2, 3))
     dM = np.einsum("nijo,nijd->od", dy, cols)
     dx = np.zeros(x.shape)
     kernels.col2im(np.ascontiguousarray(dy @ M.reshape(K, -1)), k, k, stride, 0, dx)

@@ -15,7 +15,7 @@ import threading
 import numpy as np
 
 from .layers import Conv2d, Dense
-from .network import Network
+from .network import Network, per_row
 from .routes import ROWS, SHARED_INPUTS, KernelRoute, SharedRoute
 from .stages import ConvPool, DenseStage, Plain, Workspace, fits
 
@@ -46,7 +46,7 @@ class FusedNetwork(Network):
 
     def forward(self, params, x, z):
         self._check(x, z)
-        work, caches = self._work, {}
+        x, work, caches = writable(x), self._work, {}
         for stage in self._stages:
             x, caches[stage.name] = stage.forward(params.get(stage.name), x, z.get(stage.name), work)
         return x, caches
@@ -66,6 +66,7 @@ class FusedNetwork(Network):
     def prefix(self, params, x):
         """As Network.prefix, but a first noisy convolution's bias is left to `suffix`."""
         self.shapes(x.shape[1:])
+        x = writable(x)
         if self._kernel:
             return self._kernel.prefix(params, x, self._work)
         for stage in self._stages:
@@ -74,20 +75,22 @@ class FusedNetwork(Network):
             x = stage.value(params.get(stage.name), x, None, self._work)
         return x
 
-    def suffix(self, params, h, z):
+    def suffix(self, params, h, z, repeat=1):
+        """As Network.suffix; with `repeat`, so many rows of z in a row belong to each row of h."""
         if not self.noisy:
             return h
         if self._kernel:
-            return self._kernel.passes(params, h, z, 1, self._work)
+            return self._kernel.passes(params, h, z, repeat, self._work)
         work, started = self._work, False
         for stage in self._stages:
             if stage.name == self.noisy[0]:
-                started, h = True, stage.after_noise(params[stage.name], h, z[stage.name], work)
+                started, h = True, stage.after_noise(params[stage.name], h, z[stage.name], repeat, work)
             elif started:
                 h = stage.value(params.get(stage.name), h, z.get(stage.name), work)
         return h
 
     def expected_pooling(self, params, x, z, pooled):
+        x = writable(x)
         for stage in self._stages:
             if stage.name in pooled:
                 x = stage.expected(params[stage.name], x, self._work)
@@ -96,15 +99,20 @@ class FusedNetwork(Network):
         return x
 
     def passes(self, params, h, z, T):
-        if self._kernel:
-            return self._kernel.passes(params, h, z, T, self._work)
         if self._shared and all(len(a) == T for a in z.values()) and len(h) > 1:
             f = [self._shared.one_pass(params, h, {name: a[t:t + 1] for name, a in z.items()}, self._work).copy() for t in range(T)]
             return np.stack(f, axis=1).reshape(len(h) * T, -1)
-        return super().passes(params, h, z, T)
+        if not self._kernel:
+            z = per_row(z, len(h), T)
+        return self.suffix(params, h, z, T)
 
     def rows_at_once(self, input_shape):
         return ROWS if self._kernel else super().rows_at_once(input_shape)
 
     def inputs_at_once(self, shared):
         return SHARED_INPUTS if shared and self._shared else super().inputs_at_once(shared)
+
+
+def writable(x):
+    """x, or a copy of it if it is read-only: kernels would be compiled anew for that type."""
+    return x if x.flags.writeable else x.copy()

@@ -174,10 +174,7 @@ class Network:
 
         Row n*T + t is pass t at input n. z has such rows, N*T of them, or T rows if each pass has one z for all inputs.
         """
-        N = len(h)
-        h = h if T == 1 else np.repeat(h, T, axis=0)
-        z = {name: np.tile(a, (N, *[1] * (a.ndim - 1))) if len(a) == T != 1 else a for name, a in z.items()}
-        return self.suffix(params, h, z)
+        return self.suffix(params, h if T == 1 else np.repeat(h, T, axis=0), per_row(z, len(h), T))
 
     def inputs_at_once(self, shared):
         """How many inputs to give to `passes` together."""
@@ -199,3 +196,8 @@ class Network:
             if len(given) != 1 + len(wanted) or given[0] not in (1, len(x)) or any(
                     g not in (1, w) for g, w in zip(given[1:], wanted, strict=True)):
                 raise require.InputError(f"z[{name!r}] must have shape (B or 1, {', '.join(map(str, wanted))}), got {given}")
+
+
+def per_row(z, N, T):
+    """z with a row for each of N T rows, from one that may have only T, one for each pass."""
+    return {name: np.tile(a, (N, *[1] * (a.ndim - 1))) if len(a) == T != 1 else a for name, a in z.items()}

@@ -8,7 +8,7 @@ import numpy as np
 from . import kernels
 from .layers import Dense, ReLU, Tanh
 from .noise import Bernoulli, Delta
-from .stages import ConvPool, blocks
+from .stages import ConvPool
 
 ROWS = 1024  # passes x inputs that the layers after a KernelRoute take together
 SHARED_INPUTS = 256  # inputs that one set of compacted matrices is made for
@@ -46,17 +46,12 @@ class KernelRoute:
         stage, M = self.conv, params[self.conv.name]["M"]
         x = stage._padded(x, work)
         K, k, _, C = M.shape
-        shape = stage._response_shape(x)
-        U = work("parts", (C, len(x), int(np.prod(shape))), x.dtype)
-        for rows in blocks(len(x)):
-            count = rows.stop - rows.start
-            cols = work("cols", (C, k * k, count, *shape[:2]), x.dtype)
-            planes = np.ascontiguousarray(x[rows].transpose(3, 0, 1, 2))
-            kernels.im2col_planes(planes, k, stage.layer.stride, cols.reshape(-1, *cols.shape[2:]))
-            part = work("part", (count * shape[0] * shape[1], K), x.dtype)
-            for c in range(C):
-                np.matmul(cols[c].reshape(k * k, -1).T, M[:, :, :, c].reshape(K, -1).T, out=part)
-                U[c, rows] = part.reshape(count, -1)
+        Ho, Wo, _ = shape = stage._response_shape(x)
+        U, per_channel = work("parts", (C, len(x), Ho * Wo * K), x.dtype), M.transpose(3, 1, 2, 0).reshape(C, k * k, K)
+        cols = work("cols", (C * k * k, Ho, 1, Wo), x.dtype)
+        for n in range(len(x)):
+            kernels.planes(x[n:n + 1], k, stage.layer.stride, cols)
+            np.matmul(cols.reshape(C, k * k, Ho * Wo).transpose(0, 2, 1), per_channel, out=U[:, n].reshape(C, Ho * Wo, K))
         self._shape = shape
         return U
 

@@ -12,7 +12,7 @@ import numpy as np
 from . import kernels
 from .layers import Conv2d, MaxPool2d
 
-BLOCK = 32  # images whose patches and responses are in memory at a time
+BLOCK = 8  # images whose patches and responses are in memory at a time: they stay in the second-level cache
 NARROW = 32  # a patch's rows of k*C numbers are short below this: planes, and dense products
 SPARSE = 0.35  # the share of non-zeros up to which row-sparse products win
 
@@ -59,37 +59,34 @@ class Plain:
     def before_noise(self, params, x, work):
         return self.layer.respond(params, x)[0] if isinstance(self.layer, Conv2d) else x
 
-    def after_noise(self, params, h, z, work):
+    def after_noise(self, params, h, z, repeat, work):
+        """The rest of `value`, for `repeat` rows of z in a row on each row of h."""
+        h = h if repeat == 1 else np.repeat(h, repeat, axis=0)
         if isinstance(self.layer, Conv2d):
             return np.multiply(h, z, dtype=h.dtype, casting="same_kind")
         return self.value(params, h, z, work)
+
+
+NO_NOISE = np.ones((1, 1), np.uint8)
 
 
 class DenseStage(Plain):
     """A dense layer that writes its products into arrays it already has."""
 
     def forward(self, params, x, z, work):
-        xz = x
-        if z is not None:
-            xz = work((self.name, "xz"), x.shape, x.dtype)
-            np.multiply(x, z, out=xz, casting="same_kind")
+        x = np.ascontiguousarray(x)
+        xz = x if z is None else work((self.name, "xz"), x.shape, x.dtype)
         f = work((self.name, "f"), (len(x), self.layer.n_out), x.dtype)
-        np.matmul(xz, params["M"].T, out=f)
-        f += params["b"]
+        kernels.dense(x, NO_NOISE if z is None else z, z is not None, params["M"], params["b"], xz, f)
         return f, (xz, z)
 
     def backward(self, params, cache, df, want_dx, work, out):
         xz, z = cache
         out = out or {p: np.empty_like(a) for p, a in params.items()}
-        np.matmul(df.T, xz, out=out["M"])
-        np.sum(df, axis=0, out=out["b"])
-        if not want_dx:
-            return None, out
-        dx = work((self.name, "dx"), xz.shape, df.dtype)
-        np.matmul(df, params["M"], out=dx)
-        if z is not None:
-            np.multiply(dx, z, out=dx, casting="same_kind")
-        return dx, out
+        dx = work((self.name, "dx"), xz.shape, df.dtype) if want_dx else xz
+        kernels.dense_backward(np.ascontiguousarray(df), xz, NO_NOISE if z is None else z, z is not None, params["M"], out["M"], out["b"],
+                               want_dx, dx)
+        return dx if want_dx else None, out
 
 
 class ConvPool(Plain):
@@ -101,55 +98,45 @@ class ConvPool(Plain):
         self.no_noise, self._shapes = np.ones((1, 1, 1, conv.c_out), np.uint8), {}
 
     def forward(self, params, x, z, work):
-        x = self._padded(x, work)
-        pooled = (len(x), *self.pool.output_shape(self._response_shape(x)))
-        out, slope = (work((self.name, name), pooled, x.dtype) for name in ("out", "slope"))
-        arg = work((self.name, "arg"), pooled, np.uint8)
-        for rows, y, z_rows in self._responses(params, x, z, work):
-            kernels.noisy_max_pool(y, params["b"], z_rows, self.pool.size, self.pool.stride, out[rows], arg[rows], slope[rows])
+        x, out = self._padded_and_out(x, work)
+        arg, slope = work((self.name, "arg"), out.shape, np.uint8), work((self.name, "slope"), out.shape, x.dtype)
+        kernels.conv_pool(x, self._rows(params), params["b"], self._noise(z), *self._sizes(), BLOCK, *self._scratch(x, work),
+                          out, arg, slope)
         return out, (x, arg, slope)
 
     def value(self, params, x, z, work):
-        x = self._padded(x, work)
-        out = work((self.name, "out"), (len(x), *self.pool.output_shape(self._response_shape(x))), x.dtype)
-        for rows, y, z_rows in self._responses(params, x, z, work):
-            self.pool_value(y, params["b"], z_rows, out[rows])
+        x, out = self._padded_and_out(x, work)
+        kernels.conv_pool_value(x, self._rows(params), params["b"], self._noise(z), *self._sizes(), BLOCK, *self._scratch(x, work), out)
         return out
 
     def expected(self, params, x, work):
         """E[max over the window of z (y + b)] for Bernoulli noise on each place."""
-        x = self._padded(x, work)
-        K, size = self.layer.c_out, self.pool.size
-        out = work((self.name, "out"), (len(x), *self.pool.output_shape(self._response_shape(x))), x.dtype)
-        for rows, y, _ in self._responses(params, x, None, work):
-            y += params["b"]
-            window = work("window", (size**2, K), x.dtype)
-            kernels.expected_max_pool(y, self.layer.noise.keep, size, self.pool.stride, window, out[rows])
+        y = self.before_noise(params, x, work)
+        y += params["b"]
+        out = work((self.name, "out"), (len(x), *self.pool.output_shape(y.shape[1:])), y.dtype)
+        window = work("window", (self.pool.size**2, self.layer.c_out), y.dtype)
+        kernels.expected_max_pool(y, self.layer.noise.keep, self.pool.size, self.pool.stride, window, out)
         return out
-
-    def _responses(self, params, x, z, work):
-        """(rows, y, z of the rows) block by block: y = M . patch, without the bias, in memory that the next block takes over."""
-        z = self.no_noise if z is None else np.ascontiguousarray(z)
-        for rows in blocks(len(x)):
-            y = work((self.name, "y"), (rows.stop - rows.start, *self._response_shape(x)), x.dtype)
-            self._respond(params, x[rows], y, work)
-            yield rows, y, z if len(z) == 1 else z[rows]
 
     def before_noise(self, params, x, work):
+        """y = M . patch, (N, Ho, Wo, K), without the bias."""
         x = self._padded(x, work)
         y = work((self.name, "prefix"), (len(x), *self._response_shape(x)), x.dtype)
-        for rows in blocks(len(x)):
-            self._respond(params, x[rows], y[rows], work)
+        cols, _ = self._scratch(x, work)
+        for image, response in zip(x, y, strict=True):
+            kernels.respond(image[None], self._rows(params), self.layer.kernel, self.layer.stride, self.narrow, cols, response[:, None])
         return y
 
-    def after_noise(self, params, h, z, work):
-        out = work((self.name, "out"), (len(h), *self.pool.output_shape(h.shape[1:])), h.dtype)
-        self.pool_value(np.ascontiguousarray(h), params["b"], np.ascontiguousarray(z), out)
+    def after_noise(self, params, h, z, repeat, work):
+        h = np.ascontiguousarray(h)
+        out = work((self.name, "out"), (len(h) * repeat, *self.pool.output_shape(h.shape[1:])), h.dtype)
+        self.pool_value(h, params["b"], self._noise(z), out, repeat)
         return out
 
-    def pool_value(self, y, b, z, out):
-        """out = the pooled z (y + b)."""
-        kernels.noisy_max_pool_value(y, b, z, self.pool.size, self.pool.stride, out)
+    def pool_value(self, y, b, z, out, repeat=1):
+        """out = the pooled z (y + b), for `repeat` rows of z in a row on each image y (N, H, W, C)."""
+        _, H, W, C = y.shape
+        kernels.noisy_max_pool_value(y.reshape(-1), H * W * C, W * C, W, b, z, self.pool.size, self.pool.stride, repeat, out)
 
     def backward(self, params, cache, df, want_dx, work, out):
         (x, arg, slope), layer, pool = cache, self.layer, self.pool
@@ -157,9 +144,13 @@ class ConvPool(Plain):
         out = out or {p: np.empty_like(a) for p, a in params.items()}
         delta = work((self.name, "delta"), df.shape, df.dtype)
         count = kernels.noisy_max_pool_backward(np.ascontiguousarray(df), slope, delta, out["b"])
-        dx = work((self.name, "dx"), x.shape, df.dtype) if want_dx else None
+        dx = work((self.name, "dx"), x.shape, df.dtype) if want_dx else x
         if self.narrow or count > SPARSE * B * Ho * Wo * K:
-            self._dense_backward(params, x, delta, arg, out["M"], dx, work)
+            dM = self._rows(out) if not self.narrow or layer.c_in == 1 else work("dM", self._rows(params).shape, x.dtype)
+            kernels.conv_backward(x, params["M"].reshape(K, -1), delta, arg, *self._sizes(), BLOCK, *self._scratch(x, work), dM,
+                                  want_dx, dx)
+            if self.narrow and layer.c_in > 1:
+                out["M"][...] = dM.reshape(K, layer.c_in, k, k).transpose(0, 2, 3, 1)
         else:
             value, index = work("value", (delta[..., 0].size + K + 8,), df.dtype), work("index", (delta[..., 0].size + K + 8,), np.int64)
             kernels.pooled_conv_dM(delta, arg, pool.size, pool.stride, x, k, layer.stride, value, index, out["M"].reshape(K, k, -1))
@@ -167,24 +158,30 @@ class ConvPool(Plain):
                 kernels.pooled_conv_dx(delta, arg, pool.size, pool.stride, params["M"].reshape(K, k, -1), k, layer.stride, value, index, dx)
         if want_dx and layer.padding:
             dx = dx[:, layer.padding:-layer.padding, layer.padding:-layer.padding]
-        return dx, out
+        return dx if want_dx else None, out
 
-    def _dense_backward(self, params, x, delta, arg, dM, dx, work):
-        """The derivative written out, and matrix products: dM = dy^T cols, dx = col2im(dy M)."""
-        layer, pool, M = self.layer, self.pool, params["M"].reshape(self.layer.c_out, -1)
-        total = np.zeros((layer.c_out, M.shape[1]), M.dtype)
-        for rows in blocks(len(x)):
-            dy = work((self.name, "y"), (rows.stop - rows.start, *self._response_shape(x)), x.dtype)
-            kernels.scatter(delta[rows], arg[rows], pool.size, pool.stride, dy)
-            flat, cols = dy.reshape(-1, layer.c_out), self._patches(x[rows], work)
-            total += flat.T @ cols
-            if dx is not None:
-                dcols = work((self.name, "dcols"), (*dy.shape[:3], M.shape[1]), x.dtype)
-                np.matmul(flat, M, out=dcols.reshape(-1, M.shape[1]))
-                kernels.col2im(dcols, layer.kernel, layer.kernel, layer.stride, 0, dx[rows])
-        if self.narrow:
-            total = total.reshape(layer.c_out, layer.c_in, layer.kernel, layer.kernel).transpose(0, 2, 3, 1)
-        dM[...] = total.reshape(dM.shape)
+    def _sizes(self):
+        """As the kernels take them: k, stride, narrow, size, pool_stride."""
+        return self.layer.kernel, self.layer.stride, self.narrow, self.pool.size, self.pool.stride
+
+    def _rows(self, params):
+        """M as a matrix, a kernel a row, its columns in the order that `kernels.respond` wants."""
+        M = params["M"].transpose(0, 3, 1, 2) if self.narrow else params["M"]
+        return np.ascontiguousarray(M).reshape(len(M), -1)
+
+    def _noise(self, z):
+        return self.no_noise if z is None else np.ascontiguousarray(z)
+
+    def _scratch(self, x, work):
+        """(cols, y) for blocks of the padded images x."""
+        (Ho, Wo, K), k, block = self._response_shape(x), self.layer.kernel, min(BLOCK, len(x))
+        places = Wo * block
+        size = max(x.shape[1], k * Ho if self.narrow else 0) * places * k * self.layer.c_in
+        return work("cols", (size,), x.dtype), work("y", (Ho * places * K,), x.dtype)
+
+    def _padded_and_out(self, x, work):
+        x = self._padded(x, work)
+        return x, work((self.name, "out"), (len(x), *self.pool.output_shape(self._response_shape(x))), x.dtype)
 
     def _padded(self, x, work):
         """x inside a frame of zeros."""
@@ -203,23 +200,3 @@ class ConvPool(Plain):
             p = self.layer.padding
             self._shapes[image] = self.layer.output_shape((image[0] - 2 * p, image[1] - 2 * p, image[2]))
         return self._shapes[image]
-
-    def _patches(self, x, work):
-        """The patches of the padded images x as a matrix (places, numbers), its columns in the order (c, di, dj) if narrow."""
-        layer, (Ho, Wo, _), k = self.layer, self._response_shape(x), self.layer.kernel
-        if self.narrow:
-            cols = work("cols", (layer.c_in * k * k, len(x), Ho, Wo), x.dtype)
-            kernels.im2col_planes(np.ascontiguousarray(x.transpose(3, 0, 1, 2)), k, layer.stride, cols)
-            return cols.reshape(len(cols), -1).T
-        cols = work("cols", (len(x), Ho, Wo, k * k * layer.c_in), x.dtype)
-        kernels.im2col(x, k, k, layer.stride, 0, cols)
-        return cols.reshape(-1, cols.shape[-1])
-
-    def _respond(self, params, x, y, work):
-        """y = M . patch for the padded images x, without the bias."""
-        M = params["M"].transpose(0, 3, 1, 2) if self.narrow else params["M"]
-        np.matmul(self._patches(x, work), M.reshape(self.layer.c_out, -1).T, out=y.reshape(-1, self.layer.c_out))
-
-
-def blocks(count):
-    return [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]

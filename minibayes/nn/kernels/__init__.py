@@ -1,18 +1,32 @@
 """Every Numba loop of the package: arrays in, arrays out. Each docstring is the naive loop nest that the kernel computes.
 
-The files never import each other: Numba's on-disk cache notices a change in a kernel's own file only.
+The files import nothing but blas.py (BLAS's matrix product, no loop of ours): Numba's on-disk cache notices a change in a kernel's
+own file only.
 All kernels are single-threaded and release the GIL; `nn.parallel` runs them side by side on shards of a batch.
 """
 
-from .fused import im2col_planes, noisy_max_pool, noisy_max_pool_backward, noisy_max_pool_value, scatter
+from .convpool import (
+    add_lines,
+    conv_backward,
+    conv_pool,
+    conv_pool_value,
+    lines,
+    noisy_max_pool,
+    noisy_max_pool_value,
+    planes,
+    respond,
+    scatter,
+)
+from .dense import dense, dense_backward
 from .im2col import col2im, im2col
 from .philox import bernoulli, gaussian, philox
-from .pool import expected_max_pool, max_pool, max_pool_backward
+from .pool import expected_max_pool, max_pool, max_pool_backward, noisy_max_pool_backward
 from .sparse import compact, pooled_conv_dM, pooled_conv_dx
 from .update import adam, adam_shards, add_shards, sgd, sgd_shards
 
 __all__ = [
-    "adam", "adam_shards", "add_shards", "bernoulli", "col2im", "compact", "expected_max_pool", "gaussian", "im2col",
-    "im2col_planes", "max_pool", "max_pool_backward", "noisy_max_pool", "noisy_max_pool_backward", "noisy_max_pool_value", "philox",
-    "pooled_conv_dM", "pooled_conv_dx", "scatter", "sgd", "sgd_shards",
+    "adam", "adam_shards", "add_lines", "add_shards", "bernoulli", "col2im", "compact", "conv_backward", "conv_pool", "conv_pool_value",
+    "dense", "dense_backward", "expected_max_pool", "gaussian", "im2col", "lines", "max_pool", "max_pool_backward", "noisy_max_pool",
+    "noisy_max_pool_backward", "noisy_max_pool_value", "philox", "planes", "pooled_conv_dM", "pooled_conv_dx", "respond", "scatter", "sgd",
+    "sgd_shards",
 ]

@@ -74,3 +74,25 @@ def expected_max_pool(y, keep, size, stride, window, out):
                     value = window[w]
                     for c in range(C):
                         total[c] += reach * value[c] if value[c] > 0 else 0
+
+
+@njit(nogil=True, cache=True)
+def noisy_max_pool_backward(dout, slope, delta, db):
+    """delta = slope * dout: the derivative in y at each window's argmax (0 elsewhere), kept in this compact form; db its sum per channel.
+
+    dout, slope, delta (N, P, Q, C), db (C,); delta and db are written. Returns the number of non-zeros in delta.
+    """
+    N, P, Q, C = dout.shape
+    count = 0
+    db[:] = 0
+    for n in range(N):
+        for p in range(P):
+            for q in range(Q):
+                d, s, v = dout[n, p, q], slope[n, p, q], delta[n, p, q]
+                for c in range(C):
+                    v[c] = d[c] * s[c]
+                for c in range(C):
+                    db[c] += v[c]
+                for c in range(C):
+                    count += v[c] != 0
+    return count

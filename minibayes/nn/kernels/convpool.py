@@ -1,0 +1,244 @@
+"""Convolution, bias, noise and max-pooling, block of images by block: no response is kept, nothing leaves the cache in between.
+
+A block's responses lie row by row, y[i, n, j, c]. Patches come in one of two forms, whichever copies longer runs:
+
+    lines    cols[i, n, j, :] = x[n, i, j*stride : j*stride + k, :]                       y[i] = sum_di lines[i + di] M_di^T
+    planes   cols[(c, di, dj), i, n, j] = x[n, i*stride + di, j*stride + dj, c]         y = planes^T M^T
+"""
+
+import numpy as np
+from numba import njit
+
+from .blas import gemm
+
+
+@njit(nogil=True, cache=True)
+def lines(x, k, stride, cols):
+    """cols[i, n, j, dj*C + c] = x[n, i, j*stride + dj, c]: a patch unrolled along dj only, k times less to copy than im2col.
+
+    x (N, H, W, C), padded;   cols (H, N, Wo, k*C), written.
+    """
+    C = x.shape[3]
+    H, N, Wo, run = cols.shape
+    for i in range(H):
+        for n in range(N):
+            row = x[n, i].reshape(-1)
+            for j in range(Wo):
+                out, patch = cols[i, n, j], row[j * stride * C:j * stride * C + run]
+                for r in range(run):
+                    out[r] = patch[r]
+
+
+@njit(nogil=True, cache=True)
+def add_lines(cols, di, stride, dx):
+    """dx[n, i*stride + di, j*stride + dj, c] += cols[i, n, j, dj*C + c].   cols (Ho, N, Wo, k*C);   dx (N, H, W, C), added to."""
+    C = dx.shape[3]
+    Ho, N, Wo, run = cols.shape
+    for i in range(Ho):
+        for n in range(N):
+            row = dx[n, i * stride + di].reshape(-1)
+            for j in range(Wo):
+                patch, out = cols[i, n, j], row[j * stride * C:j * stride * C + run]
+                for r in range(run):
+                    out[r] += patch[r]
+
+
+@njit(nogil=True, cache=True)
+def planes(x, k, stride, cols):
+    """cols[(c*k + di)*k + dj, i, n, j] = x[n, i*stride + di, j*stride + dj, c]: im2col with one *row* per number of the patch.
+
+    x (N, H, W, C), padded;   cols (C*k*k, Ho, N, Wo), written.
+    """
+    _, H, W, C = x.shape
+    _, Ho, N, Wo = cols.shape
+    numbers, runs, step, at = x.reshape(-1), cols.reshape(-1), stride * C, 0
+    for p in range(len(cols)):
+        c, di, dj = p // (k * k), p // k % k, p % k
+        for i in range(Ho):
+            for n in range(N):
+                out, row = runs[at:at + Wo], numbers[((n * H + i * stride + di) * W + dj) * C + c:]
+                at += Wo
+                if step == 1:
+                    for j in range(Wo):
+                        out[j] = row[j]
+                else:
+                    for j in range(Wo):
+                        out[j] = row[j * step]
+
+
+@njit(nogil=True, cache=True)
+def respond(x, M, k, stride, narrow, cols, y):
+    """y[i, n, j, :] = sum_{di, dj, c} M[:, di, dj, c] x[n, i*stride + di, j*stride + dj, c], without the bias.
+
+    x (N, H, W, C), padded;  M (K, k*k*C), its columns in the order (c, di, dj) if narrow, else (di, dj, c);
+    cols: scratch of max(H, k*k*Ho/k) N Wo k C numbers;  y (Ho, N, Wo, K), written.
+    """
+    N, H, _, C = x.shape
+    Ho, _, Wo, K = y.shape
+    run, out = k * C, y.reshape(Ho, N * Wo, K)
+    if narrow:
+        patches = cols[:k * run * Ho * N * Wo].reshape(k * run, Ho, N, Wo)
+        planes(x, k, stride, patches)
+        gemm(True, True, patches.reshape(k * run, -1), M, 0, out.reshape(-1, K))
+        return
+    patches = cols[:H * N * Wo * run].reshape(H, N, Wo, run)
+    lines(x, k, stride, patches)
+    for di in range(k):
+        M_di, beta = M[:, di * run:(di + 1) * run], 1 if di else 0
+        if stride == 1:
+            gemm(False, True, patches[di:di + Ho].reshape(-1, run), M_di, beta, out.reshape(-1, K))
+        else:
+            for i in range(Ho):
+                gemm(False, True, patches[i * stride + di].reshape(-1, run), M_di, beta, out[i])
+
+
+@njit(nogil=True, cache=True)
+def noisy_max_pool(y, image, line, W, b, z, size, stride, out, arg, slope):
+    """out[n, p, q, c] = max_{di, dj} z[n, i, j, c] (y[n, i, j, c] + b[c]),  i = p*stride + di,  j = q*stride + dj.
+
+    arg = di*size + dj of the first maximum, slope = z there.  y: numbers, of which image n's row i is the W*C from n*image + i*line on;
+    b (C,);  z (N or 1, H or 1, W or 1, C);  out, arg, slope (N, P, Q, C) are written. A NaN in the window comes out as NaN. First down the
+    columns, in loops as long as a row of the image (v, s, a), then along the row.
+    """
+    N, P, Q, C = out.shape
+    zn, zi, zj = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1)
+    bias, noise = np.empty(W * C, y.dtype), np.empty(W * C, z.dtype)
+    v, s, a = np.empty(W * C, y.dtype), np.empty(W * C, y.dtype), np.empty(W * C, np.uint8)
+    for j in range(W):
+        bias[j * C:(j + 1) * C] = b
+    for n in range(N):
+        for p in range(P):
+            for di in range(size):
+                i = p * stride + di
+                row, drawn = y[n * image + i * line:][:W * C], z[n * zn, i * zi].reshape(-1)
+                if zj == 0:
+                    for j in range(W):
+                        noise[j * C:(j + 1) * C] = drawn
+                    drawn = noise
+                for e in range(W * C):
+                    t = (row[e] + bias[e]) * drawn[e]
+                    better = di == 0 or t > v[e] or t != t
+                    v[e] = t if better else v[e]
+                    s[e] = drawn[e] if better else s[e]
+                    a[e] = di * size if better else a[e]
+            for q in range(Q):
+                o, oa, os = out[n, p, q], arg[n, p, q], slope[n, p, q]
+                for dj in range(size):
+                    at = (q * stride + dj) * C
+                    value, place, sloped = v[at:at + C], a[at:at + C], s[at:at + C]
+                    for c in range(C):
+                        w = np.uint8(place[c] + dj)
+                        better = dj == 0 or value[c] > o[c] or value[c] != value[c] or (value[c] == o[c] and w < oa[c])
+                        o[c] = value[c] if better else o[c]
+                        os[c] = sloped[c] if better else os[c]
+                        oa[c] = w if better else oa[c]
+
+
+@njit(nogil=True, cache=True)
+def noisy_max_pool_value(y, image, line, W, b, z, size, stride, repeat, out):
+    """noisy_max_pool's out alone, for passes that have no backward; row n of z and out belongs to image n // repeat of y."""
+    N, P, Q, C = out.shape
+    zn, zi, zj = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1)
+    bias, noise, v = np.empty(W * C, y.dtype), np.empty(W * C, z.dtype), np.empty(W * C, y.dtype)
+    for j in range(W):
+        bias[j * C:(j + 1) * C] = b
+    for n in range(N):
+        for p in range(P):
+            for di in range(size):
+                i = p * stride + di
+                row, drawn = y[n // repeat * image + i * line:][:W * C], z[n * zn, i * zi].reshape(-1)
+                if zj == 0:
+                    for j in range(W):
+                        noise[j * C:(j + 1) * C] = drawn
+                    drawn = noise
+                for e in range(W * C):
+                    t = (row[e] + bias[e]) * drawn[e]
+                    v[e] = t if di == 0 or t > v[e] or t != t else v[e]
+            for q in range(Q):
+                o = out[n, p, q]
+                for dj in range(size):
+                    at = (q * stride + dj) * C
+                    value = v[at:at + C]
+                    for c in range(C):
+                        o[c] = value[c] if dj == 0 or value[c] > o[c] or value[c] != value[c] else o[c]
+
+
+@njit(nogil=True, cache=True)
+def conv_pool(x, M, b, z, k, stride, narrow, size, pool_stride, block, cols, y, out, arg, slope):
+    """noisy_max_pool of respond: out[n] = max-pool of z_n o (M * x_n + b), with arg and slope for backward.
+
+    y: scratch of block Ho Wo K numbers;  cols as for respond with N = block.
+    """
+    N, H, W, _ = x.shape
+    Ho, Wo, K = (H - k) // stride + 1, (W - k) // stride + 1, len(M)
+    for first in range(0, N, block):
+        last = min(first + block, N)
+        count = last - first
+        respond(x[first:last], M, k, stride, narrow, cols, y[:Ho * count * Wo * K].reshape(Ho, count, Wo, K))
+        noisy_max_pool(y, Wo * K, count * Wo * K, Wo, b, z[first:last] if len(z) > 1 else z, size, pool_stride,
+                       out[first:last], arg[first:last], slope[first:last])
+
+
+@njit(nogil=True, cache=True)
+def conv_pool_value(x, M, b, z, k, stride, narrow, size, pool_stride, block, cols, y, out):
+    """conv_pool's out alone."""
+    N, H, W, _ = x.shape
+    Ho, Wo, K = (H - k) // stride + 1, (W - k) // stride + 1, len(M)
+    for first in range(0, N, block):
+        last = min(first + block, N)
+        count = last - first
+        respond(x[first:last], M, k, stride, narrow, cols, y[:Ho * count * Wo * K].reshape(Ho, count, Wo, K))
+        noisy_max_pool_value(y, Wo * K, count * Wo * K, Wo, b, z[first:last] if len(z) > 1 else z, size, pool_stride, 1, out[first:last])
+
+
+@njit(nogil=True, cache=True)
+def scatter(delta, arg, size, stride, dy):
+    """dy[i*, n, j*, c] += delta[n, p, q, c]: the compact derivative of a pooling written out.   dy (H, N, W, C), written."""
+    N, P, Q, C = delta.shape
+    apart = stride == size and P * size == dy.shape[0] and Q * size == dy.shape[2]  # every place lies in exactly one window
+    if not apart:
+        dy[:] = 0
+    for n in range(N):
+        for p in range(P):
+            for q in range(Q):
+                d, a = delta[n, p, q], arg[n, p, q]
+                for w in range(size * size):
+                    out = dy[p * stride + w // size, n, q * stride + w % size]
+                    if apart:
+                        for c in range(C):
+                            out[c] = d[c] if a[c] == w else 0
+                    else:
+                        for c in range(C):
+                            out[c] += d[c] if a[c] == w else 0
+
+
+@njit(nogil=True, cache=True)
+def conv_backward(x, M, delta, arg, k, stride, narrow, size, pool_stride, block, cols, y, dM, want_dx, dx):
+    """dM = sum_n dy_n^T patches_n and, if wanted, dx = the adjoint of unrolling, of dy M, by dense products.
+
+    M (K, k*k*C) in the order (di, dj, c), dM in the order of respond's M;  cols, y: scratch as for conv_pool;  dM, dx are written.
+    """
+    N, H, W, C = x.shape
+    Ho, Wo, K, run = (H - k) // stride + 1, (W - k) // stride + 1, len(M), k * C
+    dM[:] = 0
+    for first in range(0, N, block):
+        last = min(first + block, N)
+        count = last - first
+        places, dy = Ho * count * Wo, y[:Ho * count * Wo * K].reshape(Ho, count, Wo, K)
+        scatter(delta[first:last], arg[first:last], size, pool_stride, dy)
+        if narrow:
+            patches = cols[:k * run * places].reshape(k * run, Ho, count, Wo)
+            planes(x[first:last], k, stride, patches)
+            gemm(True, True, dy.reshape(places, K), patches.reshape(k * run, places), 1, dM)
+        else:
+            patches = cols[:H * count * Wo * run].reshape(H, count * Wo, run)
+            lines(x[first:last], k, stride, patches.reshape(H, count, Wo, run))
+            for di in range(k):
+                for i in range(Ho):
+                    gemm(True, False, dy[i].reshape(-1, K), patches[i * stride + di], 1, dM[:, di * run:(di + 1) * run])
+        if want_dx:
+            dx[first:last] = 0
+            part = cols[:places * run]
+            for di in range(k):
+                gemm(False, False, dy.reshape(places, K), M[:, di * run:(di + 1) * run], 0, part.reshape(places, run))
+                add_lines(part.reshape(Ho, count, Wo, run), di, stride, dx[first:last])
