@@ -9,7 +9,6 @@ import math
 import time
 import zlib
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +85,8 @@ class Run:
         # The new state is written into other arrays than the old: what an interrupt finds is never half written.
         if self._memory.decay is not None:
             updates, params, optimizer = self._memory.begin(state.params, state.optimizer, len(cuts), pool.threads)
-            *_, terms = pool(lambda task: task(), [*updates, partial(self.objective.terms_of, state.params, nlls, B)])
+            pool(lambda task: task(), updates)
+            terms = self.objective.terms_of(nlls, B, self.objective.num_data * self._memory.penalty())
         else:
             terms, grads = self.objective.combine(state.params, shards, B)
             params, optimizer = self.optimizer.update(state.params, grads, state.optimizer)

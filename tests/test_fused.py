@@ -11,6 +11,7 @@ from numba import cfunc, njit, types
 
 from minibayes import BayesianNetwork, DivergenceError, bayes, models, nn
 from minibayes.nn import kernels, parallel, stages
+from minibayes.nn import memory as memory_module
 from minibayes.nn.fused import FusedNetwork
 from minibayes.nn.kernels import blas
 from minibayes.nn.memory import StepMemory
@@ -272,7 +273,8 @@ def test_sparse_products_are_the_dense_ones(k, stride, size, pool_stride, densit
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("count", [1, 2, 5])
 @pytest.mark.parametrize("parts", [1, 3])
-def test_the_flat_step_is_combine_and_update_bit_for_bit(optimizer, dtype, count, parts):
+def test_the_flat_step_is_combine_and_update_bit_for_bit(optimizer, dtype, count, parts, monkeypatch):
+    monkeypatch.setattr(memory_module, "HOP", 1)
     net = models.mlp([60, 90, 7])  # more numbers than one chunk of the kernel
     objective = bayes.Objective(net, bayes.Prior(30.0), bayes.Categorical(), 50)
     rng = np.random.default_rng(0)
@@ -286,12 +288,14 @@ def test_the_flat_step_is_combine_and_update_bit_for_bit(optimizer, dtype, count
         for i, (_, grads) in enumerate(shards):
             for n, p, a in nn.optimizers.leaves(grads):
                 memory.grads[i][n][p][...] = a
-        _, grads = objective.combine(slow, shards, 10)
+        terms, grads = objective.combine(slow, shards, 10)
         slow, state = optimizer.update(slow, grads, state)
         old = {n: {p: a.copy() for p, a in g.items()} for n, g in fast.items()}
         tasks, new, new_state = memory.begin(fast, fast_state, count, parts)
+        assert len(tasks) == min(parts, 2)
         for task in reversed(tasks):
             task()
+        assert memory.penalty() == pytest.approx(terms.kl / 50, rel=1e-6 if dtype == np.float32 else 1e-13)
         assert all((old[n][p] == fast[n][p]).all() for n in old for p in old[n])  # the old state stays whole
         fast, fast_state = new, new_state
         for n, p, a in nn.optimizers.leaves(slow):
@@ -307,9 +311,10 @@ def test_update_kernels_are_their_py_func():
     for kernel, args in ((kernels.sgd_shards, (theta, v, 0.9)), (kernels.adam_shards, (theta, v, m, 0.9, 0.99, 1e-8, 0.5, 0.4))):
         results = []
         for form in (kernel, kernel.py_func):
-            outs = [np.zeros(n) for _ in range(2 if kernel is kernels.sgd_shards else 3)]
-            form(shards, 2, 29, bounds, decay, rate, *args, *outs)
-            assert all(o[0] == o[1] == o[29] == 0 for o in outs)
+            outs, penalty = [np.zeros(n) for _ in range(2 if kernel is kernels.sgd_shards else 3)], np.zeros(1)
+            form(shards, 0, 29, bounds, decay, rate, *args, *outs, penalty)
+            assert all(o[29] == 0 for o in outs)
+            assert penalty[0] == pytest.approx((0.1 * (theta[:11] ** 2).sum() + 0.2 * (theta[11:29] ** 2).sum()) / 2, rel=1e-13)
             results.append(outs)
         for a, b in zip(*results, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-14)

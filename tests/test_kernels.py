@@ -8,7 +8,7 @@ from reference import bernoulli_unit, expected_max, gaussian_unit, im2col, max_p
 
 from minibayes import checks
 from minibayes.nn import kernels
-from minibayes.nn.noise import Bernoulli, layer_id
+from minibayes.nn.noise import digits, layer_id
 
 KNOWN = [  # Random123's known answers for philox4x32-10: counter, key, result
     ([0, 0, 0, 0], [0, 0], [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
@@ -41,7 +41,7 @@ def test_bernoulli_kernel(keep, units):
     examples, passes = np.array([0, 7, 2**32 - 1], np.uint64), np.array([0, 5, 2], np.uint64)
     layer = np.uint64(layer_id("conv1"))
     fast, slow = np.full((3, units), 9, np.uint8), np.full((3, units), 9, np.uint8)
-    args = Bernoulli(keep).digits(), examples, passes, layer, KEY
+    args = digits(keep), examples, passes, layer, KEY
     kernels.bernoulli(*args, fast)
     kernels.bernoulli.py_func(*args, slow)
     chosen = range(0, units, 7)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minibayes import nn
+from minibayes.nn import noise
 
 NOISES = [nn.Bernoulli(0.5), nn.Bernoulli(0.9), nn.Bernoulli(0.05), nn.Bernoulli(1.0), nn.Gaussian(), nn.Gaussian(0.25), nn.Delta()]
 
@@ -72,7 +73,7 @@ def test_layers_keep_their_noise_when_others_come_or_go():
 def test_bernoulli_is_exact_at_every_digit():
     """P(z = 1) = sum of digits: digits are those of the float itself, not of a rounded threshold."""
     for keep in (0.5, 0.1, 1 / 3, 0.995, 2**-20):
-        digits = nn.Bernoulli(keep).digits()
+        digits = noise.digits(keep)
         assert sum(float(d) * 2.0 ** -(i + 1) for i, d in enumerate(digits)) == keep
 
 

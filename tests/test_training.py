@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info
 
 import minibayes as mb
 from minibayes import bayes, models, nn, storage, training
-from minibayes.bayes import kl, predictive
+from minibayes.bayes import predictive
 from minibayes.nn import parallel
 
 rng = np.random.default_rng(0)
@@ -103,7 +103,7 @@ def whole():
 
 PLACES = {  # what raises, and whether it does its work first
     "before a step": (training.Run, "step", False), "after a step": (training.Run, "step", True), "noise": (nn.Network, "sample", False),
-    "gradient": (bayes.Objective, "data_term", True), "KL, beside the update": (kl, "value", True),
+    "gradient": (bayes.Objective, "data_term", True), "beside the update": (bayes.Objective, "terms_of", True),
 }
 
 
@@ -256,7 +256,7 @@ def test_kill_9(setup, tmp_path):
 
 # ------------------------------------------------------------------------------------------------------------------- Ctrl-C
 
-@pytest.mark.parametrize("place", ["before a step", "after a step", "gradient", "KL, beside the update"])
+@pytest.mark.parametrize("place", ["before a step", "after a step", "gradient", "beside the update"])
 @pytest.mark.parametrize("setup", SETUPS)
 def test_ctrl_c(setup, place, whole, tmp_path, monkeypatch, nothing_left_running):
     """The model keeps the last finished step, and so does the checkpoint, even between two regular ones."""

@@ -72,11 +72,11 @@ class Objective:
                 for _, more in shards[1:]:
                     g = g + more[name][p]
                 grads[name][p] = g + g_kl               # d/d theta (mean nll + KL/N)
-        return self.terms_of(params, [shard[0] for shard in shards], batch), grads
+        return self.terms_of([shard[0] for shard in shards], batch, kl.value(self.net, params, self.prior)), grads
 
-    def terms_of(self, params, nlls, batch):
-        """L-hat's terms from the shards' sums of -log p."""
-        return Terms(sum(nlls) / batch, kl.value(self.net, params, self.prior), self.num_data)
+    def terms_of(self, nlls, batch, kl_value):
+        """L-hat's terms from the shards' sums of -log p, and the KL."""
+        return Terms(sum(nlls) / batch, kl_value, self.num_data)
 
     def weight_decay(self, params):
         """{layer: {param: wd}} if the gradient of KL/N is wd * param and nothing else; None if it is more (Gaussian noise)."""

@@ -4,8 +4,11 @@ from functools import partial
 
 import numpy as np
 
+from .kernels.update import CHUNK
 from .optimizers import leaves
 from .parallel import shards
+
+HOP = 2**16  # numbers that a thread updates at least: for fewer, waking it would cost more than it saves
 
 
 class StepMemory:
@@ -29,7 +32,7 @@ class StepMemory:
             self._multipliers = np.array([optimizer.multiplier(layer, param) for layer, param, _ in self._leaves])
             self._sets = [{name: np.empty(self.bounds[-1], self.dtype) for name in ("theta", *optimizer.slots)} for _ in range(2)]
             self._trees = [{name: self._tree(vector) for name, vector in arrays.items()} for arrays in self._sets]
-            self._turn = 0
+            self._turn, self._penalty = 0, np.zeros(-(-int(self.bounds[-1]) // CHUNK))
 
     def begin(self, params, state, count, parts):
         """(tasks, params', state'): calling the tasks, in any order or at once, fills params' and state' from the first `count` shards."""
@@ -41,10 +44,14 @@ class StepMemory:
         self._turn = 1 - self._turn
         new, new_trees = self._sets[self._turn], self._trees[self._turn]
         rate = (self.optimizer.rate_at(state["step"]) * self._multipliers).astype(self.dtype)
-        size = -(-int(self.bounds[-1]) // parts)
-        tasks = [partial(self.optimizer.update_flat, self._shards[:count], rows, self.bounds, self._decay, rate, state["step"], old, new)
-                 for rows in shards(int(self.bounds[-1]), size)]
+        size = max(HOP, -(-len(self._penalty) // parts) * CHUNK)
+        tasks = [partial(self.optimizer.update_flat, self._shards[:count], rows, self.bounds, self._decay, rate, state["step"], old, new,
+                         self._penalty) for rows in shards(int(self.bounds[-1]), size)]
         return tasks, new_trees["theta"], {"step": state["step"] + 1} | {slot: new_trees[slot] for slot in self.optimizer.slots}
+
+    def penalty(self):
+        """1/2 sum of decay theta^2 over the parameters that `begin` was given, once its tasks are done: KL/N up to its constant."""
+        return float(self._penalty.sum())
 
     def _tree(self, vector):
         """Views of one long vector in the shapes of the parameters."""

@@ -6,6 +6,7 @@ The poster's convention: z is *not* rescaled by 1/keep, so E[z] = keep. Every z 
 
 import zlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -49,6 +50,7 @@ def as_key(key):
     return key if isinstance(key, Key) else Key(require.integer("key", key, 0, 2**64 - 1))
 
 
+@lru_cache(maxsize=1024)
 def layer_id(name):
     """The 32-bit CRC of a layer's name: its counter word, so that z does not change when other layers come or go."""
     return zlib.crc32(name.encode())
@@ -105,16 +107,20 @@ class Bernoulli:
         if self.keep == 1:
             return np.ones(shape, np.uint8)
         out = np.empty(shape, np.uint8)
-        kernels.bernoulli(self.digits(), *_counter(key, shape, layer, examples, passes), out.reshape(shape[0], -1))
+        kernels.bernoulli(digits(self.keep), *_counter(key, shape, layer, examples, passes), out.reshape(shape[0], -1))
         return out
 
-    def digits(self):
-        """keep = sum_i digits[i] 2^-(i+1): its binary digits, at most 64 (a double below 2^-11 loses its last few)."""
-        digits, rest = [], float(self.keep)
-        while rest and len(digits) < 64:
-            digit, rest = divmod(2 * rest, 1)
-            digits.append(int(digit))
-        return np.array(digits, np.uint8)
+
+@lru_cache(maxsize=256)
+def digits(keep):
+    """keep = sum_i digits[i] 2^-(i+1): its binary digits, at most 64 (a double below 2^-11 loses its last few)."""
+    out, rest = [], float(keep)
+    while rest and len(out) < 64:
+        digit, rest = divmod(2 * rest, 1)
+        out.append(int(digit))
+    out = np.array(out, np.uint8)
+    out.flags.writeable = False  # it is shared
+    return out
 
 
 @dataclass(frozen=True)

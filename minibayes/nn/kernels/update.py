@@ -43,30 +43,46 @@ def add_shards(shards, start, stop, theta, decay, g):
         g[i] += decay * weights[i]
 
 
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def square_sum(v):
+    """sum_i v[i]^2, added in whatever order is fastest (the same one each time)."""
+    total = v.dtype.type(0)
+    for i in range(v.shape[0]):
+        total += v[i] * v[i]
+    return total
+
+
 @njit(nogil=True, cache=True)
-def sgd_shards(shards, start, stop, bounds, decay, rate, theta, v, momentum, theta_out, v_out):
+def sgd_shards(shards, start, stop, bounds, decay, rate, theta, v, momentum, theta_out, v_out, penalty):
     """add_shards, then sgd, for the numbers start to stop of all parameters laid end to end; bounds[l] is where parameter l begins.
 
-    shards (S, n); theta, v and their outputs (n,); bounds (L + 1,); decay, rate (L,), one for each parameter.
+    shards (S, n); theta, v and their outputs (n,); bounds (L + 1,); decay, rate (L,), one for each parameter; start a multiple of CHUNK.
+    penalty[i] = 1/2 sum of decay theta^2 over the i-th CHUNK numbers, (ceil(n/CHUNK),) float64: sums that no division into tasks changes.
     """
     g = np.empty(CHUNK, theta.dtype)
-    for parameter in range(len(decay)):
-        low, high = max(start, bounds[parameter]), min(stop, bounds[parameter + 1])
-        for a in range(low, high, CHUNK):
-            b = min(a + CHUNK, high)
-            add_shards(shards, a, b, theta, decay[parameter], g)
-            sgd(theta[a:b], g[:b - a], v[a:b], rate[parameter], momentum, theta_out[a:b], v_out[a:b])
+    for first in range(start, stop, CHUNK):
+        last = min(first + CHUNK, stop)
+        penalty[first // CHUNK] = 0
+        for parameter in range(len(decay)):
+            a, b = max(first, bounds[parameter]), min(last, bounds[parameter + 1])
+            if a < b:
+                penalty[first // CHUNK] += decay[parameter] * square_sum(theta[a:b]) / 2
+                add_shards(shards, a, b, theta, decay[parameter], g)
+                sgd(theta[a:b], g[:b - a], v[a:b], rate[parameter], momentum, theta_out[a:b], v_out[a:b])
 
 
 @njit(nogil=True, cache=True)
 def adam_shards(shards, start, stop, bounds, decay, rate, theta, m, s, beta1, beta2, epsilon, correction1, correction2, theta_out, m_out,
-                s_out):
+                s_out, penalty):
     """sgd_shards with adam in the place of sgd."""
     g = np.empty(CHUNK, theta.dtype)
-    for parameter in range(len(decay)):
-        low, high = max(start, bounds[parameter]), min(stop, bounds[parameter + 1])
-        for a in range(low, high, CHUNK):
-            b = min(a + CHUNK, high)
-            add_shards(shards, a, b, theta, decay[parameter], g)
-            adam(theta[a:b], g[:b - a], m[a:b], s[a:b], rate[parameter], beta1, beta2, epsilon, correction1, correction2, theta_out[a:b],
-                 m_out[a:b], s_out[a:b])
+    for first in range(start, stop, CHUNK):
+        last = min(first + CHUNK, stop)
+        penalty[first // CHUNK] = 0
+        for parameter in range(len(decay)):
+            a, b = max(first, bounds[parameter]), min(last, bounds[parameter + 1])
+            if a < b:
+                penalty[first // CHUNK] += decay[parameter] * square_sum(theta[a:b]) / 2
+                add_shards(shards, a, b, theta, decay[parameter], g)
+                adam(theta[a:b], g[:b - a], m[a:b], s[a:b], rate[parameter], beta1, beta2, epsilon, correction1, correction2,
+                     theta_out[a:b], m_out[a:b], s_out[a:b])
