@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numba import cfunc, njit, types
 
 from minibayes import BayesianNetwork, DivergenceError, bayes, models, nn
-from minibayes.nn import kernels, parallel, stages
+from minibayes.nn import conv_stage, kernels, parallel
 from minibayes.nn import memory as memory_module
 from minibayes.nn.fused import FusedNetwork
 from minibayes.nn.kernels import blas
@@ -60,9 +60,9 @@ def compare(net, params, x, z, rng, tolerance):
 @pytest.mark.parametrize("seed", range(12))
 def test_fused_network_is_the_network(seed, narrow, sparse, monkeypatch):
     """Every way through the stage, at random kernels, strides, paddings, poolings (overlapping, or leaving a rest) and noises."""
-    monkeypatch.setattr(stages, "NARROW", narrow)
-    monkeypatch.setattr(stages, "SPARSE", sparse)
-    monkeypatch.setattr(stages, "BLOCK", 3)
+    monkeypatch.setattr(conv_stage, "NARROW", narrow)
+    monkeypatch.setattr(conv_stage, "SPARSE", sparse)
+    monkeypatch.setattr(conv_stage, "BLOCK", 3)
     rng, tried = np.random.default_rng(seed), 0
     while tried < 3:
         net = tiny_conv(rng, NOISES[rng.integers(4)], ("patch", "kernel")[rng.integers(2)])

@@ -14,10 +14,11 @@ import threading
 
 import numpy as np
 
-from .layers import Conv2d, Dense
+from .conv_stage import ConvPool, fits
+from .layers import Conv2d, Dense, ReLU
 from .network import Network, per_row
 from .routes import ROWS, SHARED_INPUTS, KernelRoute, SharedRoute
-from .stages import ConvPool, DenseStage, Plain, Workspace, fits
+from .stages import DenseStack, Plain, Workspace
 
 
 class FusedNetwork(Network):
@@ -28,14 +29,19 @@ class FusedNetwork(Network):
         names, self._stages = list(self.layers), []
         while names:
             name = names.pop(0)
-            if isinstance(self.layers[name], Conv2d) and names and fits(self.layers[names[0]]):
-                self._stages.append(ConvPool(name, self.layers[name], self.layers[names.pop(0)]))
-            elif isinstance(self.layers[name], Dense):
-                self._stages.append(DenseStage(name, self.layers[name]))
+            layer, last = self.layers[name], self._stages[-1] if self._stages else None
+            if isinstance(layer, Conv2d) and names and fits(self.layers[names[0]]):
+                self._stages.append(ConvPool(name, layer, self.layers[names.pop(0)]))
+            elif isinstance(layer, Dense) and isinstance(last, DenseStack) and name not in self.noisy[:1]:
+                last.append(name, layer)
+            elif isinstance(layer, Dense):  # the first noise begins a stage
+                self._stages.append(DenseStack(name, layer))
+            elif isinstance(layer, ReLU) and isinstance(last, DenseStack):
+                last.append_relu()
             else:
-                self._stages.append(Plain(name, self.layers[name]))
+                self._stages.append(Plain(name, layer))
         self._threads = threading.local()
-        self._kernel, self._shared = KernelRoute.of(self._stages), SharedRoute.of(self._stages)
+        self._kernel, self._shared = KernelRoute.of(self._stages), SharedRoute.of(self)
         self._first = next(s for s in self._stages if s.layer.param_shapes())
 
     @property
@@ -48,7 +54,7 @@ class FusedNetwork(Network):
         self._check(x, z)
         x, work, caches = writable(x), self._work, {}
         for stage in self._stages:
-            x, caches[stage.name] = stage.forward(params.get(stage.name), x, z.get(stage.name), work)
+            x, caches[stage.name] = stage.forward(params, x, z, work)
         return x, caches
 
     def backward(self, params, caches, df, want_dx=True, out=None):
@@ -56,9 +62,8 @@ class FusedNetwork(Network):
         work, grads, dx = self._work, {}, df
         for stage in reversed(self._stages):
             last = stage is self._first and not want_dx
-            dx, g = stage.backward(params.get(stage.name), caches[stage.name], dx, not last, work, out and out.get(stage.name))
-            if g:
-                grads[stage.name] = g
+            dx, g = stage.backward(params, caches[stage.name], dx, not last, work, out)
+            grads |= g
             if last:
                 break
         return dx, grads
@@ -71,8 +76,8 @@ class FusedNetwork(Network):
             return self._kernel.prefix(params, x, self._work)
         for stage in self._stages:
             if stage.name in self.noisy:
-                return stage.before_noise(params[stage.name], x, self._work)
-            x = stage.value(params.get(stage.name), x, None, self._work)
+                return stage.before_noise(params, x, self._work)
+            x = stage.value(params, x, {}, self._work)
         return x
 
     def suffix(self, params, h, z, repeat=1):
@@ -84,18 +89,18 @@ class FusedNetwork(Network):
         work, started = self._work, False
         for stage in self._stages:
             if stage.name == self.noisy[0]:
-                started, h = True, stage.after_noise(params[stage.name], h, z[stage.name], repeat, work)
+                started, h = True, stage.after_noise(params, h, z, repeat, work)
             elif started:
-                h = stage.value(params.get(stage.name), h, z.get(stage.name), work)
+                h = stage.value(params, h, z, work)
         return h
 
     def expected_pooling(self, params, x, z, pooled):
         x = writable(x)
         for stage in self._stages:
             if stage.name in pooled:
-                x = stage.expected(params[stage.name], x, self._work)
+                x = stage.expected(params, x, self._work)
             else:
-                x = stage.value(params.get(stage.name), x, z.get(stage.name), self._work)
+                x = stage.value(params, x, z, self._work)
         return x
 
     def passes(self, params, h, z, T):

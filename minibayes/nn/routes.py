@@ -1,14 +1,15 @@
 """Passes that share work: f at omega-hat_1 ... omega-hat_T, where the noise leaves something in common or something out.
 
-A route stands in for the stages from the first noise on. Its results are those of the stages, up to rounding (tested).
+A route stands in for what comes from the first noise on. Its results are those of the stages, up to rounding (tested).
 """
 
 import numpy as np
 
 from . import kernels
+from .conv_stage import ConvPool
 from .layers import Dense, ReLU, Tanh
+from .network import per_row
 from .noise import Bernoulli, Delta
-from .stages import ConvPool
 
 ROWS = 1024  # passes x inputs that the layers after a KernelRoute take together
 SHARED_INPUTS = 256  # inputs that one set of compacted matrices is made for
@@ -29,7 +30,7 @@ class KernelRoute:
     @classmethod
     def of(cls, stages):
         """The route of a network's stages, or None if they are not of that form."""
-        first = next((i for i, s in enumerate(stages) if noisy(s)), None)
+        first = next((i for i, s in enumerate(stages) if noisy(s.layer)), None)
         if first is None or not isinstance(stages[first], ConvPool):
             return None
         layer, i = stages[first].layer, first + 1
@@ -42,7 +43,7 @@ class KernelRoute:
     def prefix(self, params, x, work):
         """U (C, N, Ho*Wo*K)."""
         for stage in [*self.before, self.noisy, *self.between]:
-            x = stage.value(params.get(stage.name), x, None, work)
+            x = stage.value(params, x, {}, work)
         stage, M = self.conv, params[self.conv.name]["M"]
         x = stage._padded(x, work)
         K, k, _, C = M.shape
@@ -68,51 +69,48 @@ class KernelRoute:
             drawn = slice(0, T) if shared else rows
             np.matmul(Z[drawn], U[:, n], out=y.reshape(T, -1))
             stage.pool_value(y, b, stage.no_noise if own is None else own[drawn], out[rows])
-        h = out
+        if shared:
+            z = per_row(z, N, T)
         for stage in self.after:
-            own = z.get(stage.name)
-            if own is not None and shared and T > 1:
-                own = np.tile(own, (N, *[1] * (own.ndim - 1)))
-            h = stage.value(params.get(stage.name), h, own, work)
-        return h
+            out = stage.value(params, out, z, work)
+        return out
 
 
 class SharedRoute:
     """One z for all inputs, on dense layers with Bernoulli noise: dropped columns leave M, and so do rows that the next noise drops."""
 
-    def __init__(self, stages):
-        first = next(i for i, s in enumerate(stages) if noisy(s))
-        self.stages, self.needed_by = stages[first:], {}
-        for i, stage in enumerate(self.stages):
-            after = self.stages[i + 1:]
-            while after and isinstance(after[0].layer, ReLU | Tanh):
+    def __init__(self, net):
+        names = list(net.layers)
+        self.layers, self.needed_by = [(name, net.layers[name]) for name in names[names.index(net.noisy[0]):]], {}
+        for i, (name, layer) in enumerate(self.layers):
+            after = self.layers[i + 1:]
+            while after and isinstance(after[0][1], ReLU | Tanh):
                 after = after[1:]
-            if isinstance(stage.layer, Dense) and after and noisy(after[0]):
-                self.needed_by[stage.name] = after[0].name
+            if isinstance(layer, Dense) and after and noisy(after[0][1]):
+                self.needed_by[name] = after[0][0]
 
     @classmethod
-    def of(cls, stages):
-        """The route of a network's stages, or None if some noise is not Bernoulli or not on a dense layer."""
-        with_noise = [s for s in stages if noisy(s)]
-        fits = all(isinstance(s.layer, Dense) and isinstance(s.layer.noise, Bernoulli) for s in with_noise)
-        return cls(stages) if with_noise and fits else None
+    def of(cls, net):
+        """The route of a network, or None if some noise is not Bernoulli or not on a dense layer."""
+        fits = all(isinstance(net.layers[name], Dense) and isinstance(net.layers[name].noise, Bernoulli) for name in net.noisy)
+        return cls(net) if net.noisy and fits else None
 
     def one_pass(self, params, h, z, work):
         """f of one pass at all inputs, from z with one row for each layer."""
         narrowed = False  # whether h has only the columns that this layer's noise keeps
-        for stage in self.stages:
-            if not isinstance(stage.layer, Dense):
-                h = stage.value(None, h, None, work)
+        for name, layer in self.layers:
+            if not isinstance(layer, Dense):
+                h, _ = layer.forward(None, h)
                 continue
-            M, b = params[stage.name]["M"], params[stage.name]["b"]
-            columns = np.flatnonzero(z[stage.name][0]) if noisy(stage) else np.arange(M.shape[1])
-            needed = self.needed_by.get(stage.name)
+            M, b = params[name]["M"], params[name]["b"]
+            columns = np.flatnonzero(z[name][0]) if noisy(layer) else np.arange(M.shape[1])
+            needed = self.needed_by.get(name)
             rows = np.arange(len(M)) if needed is None else np.flatnonzero(z[needed][0])
-            if noisy(stage) and not narrowed:
-                h = self._compact(h, np.arange(len(h)), columns, (stage.name, "h"), work)
+            if noisy(layer) and not narrowed:
+                h = self._compact(h, np.arange(len(h)), columns, (name, "h"), work)
             if len(rows) < len(M) or len(columns) < M.shape[1]:
-                M, b = self._compact(M, rows, columns, (stage.name, "M"), work), b[rows]
-            f = work((stage.name, "compact f"), (len(h), len(rows)), h.dtype)
+                M, b = self._compact(M, rows, columns, (name, "M"), work), b[rows]
+            f = work((name, "compact f"), (len(h), len(rows)), h.dtype)
             np.matmul(h, M.T, out=f)
             f += b
             h, narrowed = f, needed is not None
@@ -124,6 +122,6 @@ class SharedRoute:
         return out
 
 
-def noisy(stage):
+def noisy(layer):
     """As Network.noisy has it: Bernoulli(1.0) is noise too, though it never drops anything."""
-    return not isinstance(stage.layer.noise, Delta)
+    return not isinstance(layer.noise, Delta)
