@@ -15,14 +15,16 @@ def philox(counter, key):
     return c
 
 
-def bernoulli_unit(keep, unit, example, layer, t, key):
-    """One z: compare the digits of keep with random bits, first digit first."""
+def bernoulli_unit(keep, unit, units, example, layer, t, key):
+    """One z of a layer of `units`: compare the digits of keep with random bits, first digit first."""
     block, lane = divmod(unit, 128)
+    per_call = 4 if units <= 32 else 2 if units <= 64 else 1
     rest = keep
     for i in range(64):
         digit, rest = divmod(2 * rest, 1)
-        word = philox((64 * block + i, example, layer, t), key)[lane // 32]
-        bit = (word >> (lane % 32)) & 1
+        place = i % per_call * (128 // per_call) + lane
+        word = philox((64 * block + i // per_call, example, layer, t), key)[place // 32]
+        bit = (word >> (place % 32)) & 1
         if bit != digit:
             return int(digit)
         if rest == 0:

@@ -36,7 +36,7 @@ def test_philox_of_many_counters_is_the_reference():
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.75, 0.9, 0.3, 1e-3, 1 - 2**-30])
-@pytest.mark.parametrize("units", [1, 31, 128, 300])
+@pytest.mark.parametrize("units", [1, 31, 32, 33, 64, 65, 128, 300])
 def test_bernoulli_kernel(keep, units):
     examples, passes = np.array([0, 7, 2**32 - 1], np.uint64), np.array([0, 5, 2], np.uint64)
     layer = np.uint64(layer_id("conv1"))
@@ -45,7 +45,7 @@ def test_bernoulli_kernel(keep, units):
     kernels.bernoulli(*args, fast)
     kernels.bernoulli.py_func(*args, slow)
     chosen = range(0, units, 7)
-    naive = [[bernoulli_unit(keep, u, int(e), int(layer), int(t), KEY) for u in chosen] for e, t in zip(examples, passes, strict=True)]
+    naive = [[bernoulli_unit(keep, u, units, int(e), int(layer), int(t), KEY) for u in chosen] for e, t in zip(examples, passes, strict=True)]
     assert (fast == slow).all()
     assert fast[:, ::7].tolist() == naive
 

@@ -8,7 +8,7 @@ import numpy as np
 from .. import require
 from . import kernels
 from .layers import Conv2d, Dense, Layer, MaxPool2d
-from .noise import Delta, as_key, layer_id
+from .noise import Delta, as_key, layer_id, rows_and_passes
 
 LARGEST_IMAGE = 512  # the sizes tried when no input shape is given
 INPUTS = 64  # in one task of a prediction
@@ -101,9 +101,9 @@ class Network:
         """
         key, shapes = as_key(key), self.shapes(shape[1:])
         rows = 1 if shared else shape[0]
-        return {name: self.layers[name].noise.sample(
-                    key, (rows, *self.layers[name].noise_shape(shapes[name][0])), name, examples, passes, dtype)
-                for name in self.noisy}
+        examples, passes = rows_and_passes(key, rows, examples, passes)
+        return {name: self.layers[name].noise.draw((rows, *self.layers[name].noise_shape(shapes[name][0])), examples, passes,
+                                                   np.uint64(layer_id(name)), key.words, dtype) for name in self.noisy}
 
     def mean_noise(self, dtype=np.float32):
         """E[z] by layer, in a shape that broadcasts: what weight averaging puts in the place of z."""

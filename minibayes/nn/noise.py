@@ -4,6 +4,7 @@ The poster's convention: z is *not* rescaled by 1/keep, so E[z] = keep. Every z 
 (seed, pass, layer, example, unit): the same whatever the batch split, the thread count or the order of evaluation.
 """
 
+import math
 import zlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -42,7 +43,19 @@ class Key:
 
     @property
     def words(self):
-        return np.array([self.seed % WORD, self.seed // WORD], np.uint64)
+        return key_words(self.seed)
+
+
+@lru_cache(maxsize=256)
+def key_words(seed):
+    """The seed as the two 32-bit words of a Philox key."""
+    return shared(np.array([seed % WORD, seed // WORD], np.uint64))
+
+
+def shared(array):
+    """The array, to be read only."""
+    array.flags.writeable = False
+    return array
 
 
 def as_key(key):
@@ -104,10 +117,14 @@ class Bernoulli:
 
         examples: one integer per row, 0..rows-1 by default; passes: one per row, key.t by default.
         """
+        return self.draw(shape, *_counter(key, shape, layer, examples, passes), dtype)
+
+    def draw(self, shape, examples, passes, layer, words, dtype):
+        """`sample` from counters that were checked before."""
         if self.keep == 1:
             return np.ones(shape, np.uint8)
         out = np.empty(shape, np.uint8)
-        kernels.bernoulli(digits(self.keep), *_counter(key, shape, layer, examples, passes), out.reshape(shape[0], -1))
+        kernels.bernoulli(digits(self.keep), examples, passes, layer, words, out.reshape(shape[0], -1))
         return out
 
 
@@ -118,9 +135,7 @@ def digits(keep):
     while rest and len(out) < 64:
         digit, rest = divmod(2 * rest, 1)
         out.append(int(digit))
-    out = np.array(out, np.uint8)
-    out.flags.writeable = False  # it is shared
-    return out
+    return shared(np.array(out, np.uint8))
 
 
 @dataclass(frozen=True)
@@ -143,14 +158,21 @@ class Gaussian:
 
     def sample(self, key, shape, layer="", examples=None, passes=None, dtype=np.float32):
         """z of `shape` = (rows, ...) as `dtype`: row n is a function of (key, layer, examples[n], passes[n])."""
+        return self.draw(shape, *_counter(key, shape, layer, examples, passes), dtype)
+
+    def draw(self, shape, examples, passes, layer, words, dtype):
+        """`sample` from counters that were checked before."""
         out = np.empty(shape, dtype)
-        std = float(np.sqrt(self.variance))
-        kernels.gaussian(std, *_counter(key, shape, layer, examples, passes), out.reshape(shape[0], -1))
+        kernels.gaussian(math.sqrt(self.variance), examples, passes, layer, words, out.reshape(shape[0], -1))
         return out
 
 
 def _counter(key, shape, layer, examples, passes):
     """(examples, passes, layer, key) as the kernels take them."""
     key = as_key(key)
-    examples = counters(examples, shape[0], None, "examples")
-    return examples, counters(passes, shape[0], key.t, "passes"), np.uint64(layer_id(layer)), key.words
+    return *rows_and_passes(key, shape[0], examples, passes), np.uint64(layer_id(layer)), key.words
+
+
+def rows_and_passes(key, rows, examples, passes):
+    """The counter words of `rows` rows, checked: example n and pass key.t for row n where none are given."""
+    return counters(examples, rows, None, "examples"), counters(passes, rows, key.t, "passes")

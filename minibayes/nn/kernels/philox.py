@@ -17,7 +17,7 @@ from numba import njit
 M0, M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)  # the published multipliers
 W0, W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)  # the published Weyl increments of the key
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
-DIGITS = np.uint64(64)  # places that one block of 128 Bernoulli units owns: one per binary digit of keep
+DIGITS = np.uint64(64)  # places that one block of 128 Bernoulli units owns: at most one per binary digit of keep
 LANES = 8  # counters drawn side by side
 BYTE, SEVEN, EVERY_BYTE = np.uint64(0xFF), np.uint64(7), np.uint64(0x0101010101010101)
 DIAGONAL, CARRY = np.uint64(0x8040201008040201), np.uint64(0x7F7F7F7F7F7F7F7F)
@@ -58,10 +58,11 @@ def bernoulli(digits, examples, passes, layer, key, out):
     digits (d,) uint8: keep = sum_i digits[i] 2^-(i+1), digits[-1] = 1.   examples, passes (B,) uint64.   out (B, units) uint8.
 
     U < keep is decided by the first digit in which they differ, so each digit of keep takes one random bit per unit until all units
-    drawn together are decided. The loop nest, for one unit j = 128 block + lane:
+    drawn together are decided. The loop nest, for one unit j = 128 block + lane, with g digits from each Philox call (g = 4, 2 or 1 for up
+    to 32, up to 64, or more units: its 128 bits are g groups of 128/g):
 
         for i in range(d):
-            r = bit `lane` of Philox(counter=(64 block + i, example, layer, pass))
+            r = bit (i % g) 128/g + lane of Philox(counter=(64 block + i // g, example, layer, pass))
             if r != digits[i]: return digits[i]           # r < digit: U < keep, z = 1;  r > digit: z = 0
         return 0                                          # U = keep so far, and keep has no digits left
 
@@ -69,34 +70,37 @@ def bernoulli(digits, examples, passes, layer, key, out):
     """
     rows, units = out.shape
     blocks = (units + 127) // 128
+    words = 1 if units <= 32 else 2 if units <= 64 else 4  # of a call, for one digit of all units
     c, z, undecided = np.empty(4 * LANES, np.uint64), np.empty(4 * LANES, np.uint64), np.empty(4 * LANES, np.uint64)
     spread = np.empty(16 * LANES, np.uint64)  # LANES blocks of 128 units, a byte each, eight to a word
     spread_bytes = spread.view(np.uint8)
     for first in range(0, rows * blocks, LANES):  # lane l is block (first + l) % blocks of row (first + l) // blocks
         for l in range(LANES):
             n, block = divmod(min(first + l, rows * blocks - 1), blocks)
-            for word in range(4):
+            for word in range(words):
                 there = min(max(units - 128 * block - 32 * word, 0), 32)  # units that do not exist need not be decided
                 z[word * LANES + l], undecided[word * LANES + l] = 0, LOW >> np.uint64(32 - there)
         for i in range(digits.shape[0]):
-            for l in range(LANES):
-                n, block = divmod(min(first + l, rows * blocks - 1), blocks)
-                c[l] = np.uint64(block) * DIGITS + np.uint64(i)
-                c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = examples[n], layer, passes[n]
-            _philox_lanes(c, key[0], key[1])
+            part = i * words % 4 * LANES  # where this digit's words begin in c
+            if part == 0:
+                for l in range(LANES):
+                    n, block = divmod(min(first + l, rows * blocks - 1), blocks)
+                    c[l] = np.uint64(block) * DIGITS + np.uint64(i * words // 4)
+                    c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = examples[n], layer, passes[n]
+                _philox_lanes(c, key[0], key[1])
             left = np.uint64(0)
-            for l in range(4 * LANES):
-                zero = undecided[l] & (c[l] ^ LOW)  # undecided units whose bit is 0
+            for l in range(words * LANES):
+                zero = undecided[l] & (c[part + l] ^ LOW)  # undecided units whose bit is 0
                 if digits[i]:
                     z[l] |= zero  # r < digit
-                    undecided[l] &= c[l]
+                    undecided[l] &= c[part + l]
                 else:
                     undecided[l] = zero  # those whose bit is 1 have r > digit and stay 0
                 left |= undecided[l]
             if left == 0:
                 break
         for l in range(LANES):
-            for word in range(4):
+            for word in range(words):
                 for part in range(4):
                     # Eight bits to eight bytes: copy them into every byte, keep bit j of byte j, and make what is left of it a 1.
                     bits = ((z[word * LANES + l] >> np.uint64(8 * part)) & BYTE) * EVERY_BYTE & DIAGONAL
