@@ -68,7 +68,8 @@ class Run:
     def shard_term(self, params, epoch, rows, batch, **out):
         """Forward and backward of one shard: z depends on (seed, epoch, layer, example, unit), not on the shard."""
         x, y = self.x[rows], self.y[rows]
-        z = self.objective.net.sample(self.key.at(epoch), x.shape, examples=rows, dtype=x.dtype)
+        passes = np.full(len(rows), epoch, np.uint64)
+        z = self.objective.net.draw(self.key, len(rows), x.shape[1:], rows.astype(np.uint64), passes, x.dtype)
         with quiet_overflow():
             return self.objective.data_term(params, x, y, z, batch, **out)
 

@@ -102,7 +102,7 @@ def whole():
 # ---------------------------------------------------------------------------------------------------- interrupted and resumed
 
 PLACES = {  # what raises, and whether it does its work first
-    "before a step": (training.Run, "step", False), "after a step": (training.Run, "step", True), "noise": (nn.Network, "sample", False),
+    "before a step": (training.Run, "step", False), "after a step": (training.Run, "step", True), "noise": (nn.Network, "draw", False),
     "gradient": (bayes.Objective, "data_term", True), "beside the update": (bayes.Objective, "terms_of", True),
 }
 
@@ -368,19 +368,19 @@ def test_the_environment_sets_the_threads(monkeypatch):
 
 def masks(monkeypatch, batch, shard, **options):
     """{(pass, example, layer): z as bytes} of every z that a fit drew."""
-    drawn, original, lock = {}, nn.Network.sample, threading.Lock()
+    drawn, original, lock = {}, nn.Network.draw, threading.Lock()
 
-    def recorded(self, key, shape, examples=None, **kwargs):
-        z = original(self, key, shape, examples=examples, **kwargs)
+    def recorded(self, key, rows, input_shape, examples, passes, dtype):
+        z = original(self, key, rows, input_shape, examples, passes, dtype)
         with lock:
             for name, array in z.items():
-                for row, example in zip(array, examples, strict=True):
-                    assert (key.t, int(example), name) not in drawn, "each example's z is drawn once an epoch"
-                    drawn[key.t, int(example), name] = row.tobytes()
+                for row, example, t in zip(array, examples.tolist(), passes.tolist(), strict=True):
+                    assert (t, example, name) not in drawn, "each example's z is drawn once an epoch"
+                    drawn[t, example, name] = row.tobytes()
         return z
 
     with monkeypatch.context() as patch:
-        patch.setattr(nn.Network, "sample", recorded)
+        patch.setattr(nn.Network, "draw", recorded)
         patch.setattr(training, "SMALL", 0)
         patch.setattr(training, "SHARD", shard)
         model = mb.BayesianNetwork(conv_net(options.pop("noise")))

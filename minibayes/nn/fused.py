@@ -51,7 +51,7 @@ class FusedNetwork(Network):
         return self._threads.work
 
     def forward(self, params, x, z):
-        self._check(x, z)
+        self.shapes(x.shape[1:])
         x, work, caches = writable(x), self._work, {}
         for stage in self._stages:
             x, caches[stage.name] = stage.forward(params, x, z, work)

@@ -99,9 +99,12 @@ class Network:
         key: a Key or a seed. Row n is drawn for example number examples[n] (default n) and pass passes[n] (default key.t).
         shared=True draws one z for all rows, of shape (1, ...): then f is one function, evaluated at B inputs.
         """
-        key, shapes = as_key(key), self.shapes(shape[1:])
-        rows = 1 if shared else shape[0]
-        examples, passes = rows_and_passes(key, rows, examples, passes)
+        key, rows = as_key(key), 1 if shared else shape[0]
+        return self.draw(key, rows, shape[1:], *rows_and_passes(key, rows, examples, passes), dtype)
+
+    def draw(self, key, rows, input_shape, examples, passes, dtype):
+        """`sample` from counters that were checked before: (rows,) uint64."""
+        shapes = self.shapes(input_shape)
         return {name: self.layers[name].noise.draw((rows, *self.layers[name].noise_shape(shapes[name][0])), examples, passes,
                                                    np.uint64(layer_id(name)), key.words, dtype) for name in self.noisy}
 

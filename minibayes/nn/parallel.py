@@ -16,6 +16,7 @@ from threadpoolctl import ThreadpoolController
 from .. import require
 
 _lock = threading.Lock()
+_blas = None  # the libraries to hold: found once, as looking takes milliseconds
 _open = 0  # how many pools are open in this process; the first holds BLAS, the last lets it go
 _limit = None
 
@@ -35,10 +36,11 @@ def thread_count(threads=None):
 @contextmanager
 def single_threaded_blas():
     """Hold BLAS to one thread; restored when the last of several (possibly concurrent) holders leaves, also on an error."""
-    global _open, _limit
+    global _blas, _open, _limit
     with _lock:
         if _open == 0:
-            _limit = ThreadpoolController().limit(limits=1, user_api="blas")
+            _blas = _blas or ThreadpoolController().select(user_api="blas")
+            _limit = _blas.limit(limits=1)
         _open += 1
     try:
         yield

@@ -15,9 +15,10 @@ def dense_stack(x, Ms, bs, zs, noisy, relu, xzs, fs):
     x (B, D), z_l (B or 1, D_l or 1), M_l (K_l, D_l), b_l (K_l,);   xz_l = z_l o x (B, D_l), if noisy[l], and f_l (B, K_l) are written.
     """
     for l in range(len(Ms)):
-        f = fs[l]
+        f, b = fs[l], bs[l]
         for n in range(len(f)):
-            f[n] = bs[l]
+            for k in range(len(b)):
+                f[n, k] = b[k]
         if noisy[l]:
             multiply(x, zs[l], xzs[l])
             gemm(False, True, xzs[l], Ms[l], 1, f)
@@ -33,6 +34,11 @@ def dense_stack(x, Ms, bs, zs, noisy, relu, xzs, fs):
 @njit(nogil=True, cache=True)
 def multiply(x, z, out):
     """out[n, d] = x[n, d] z[n, d].   z (B or 1, D or 1)."""
+    if z.shape == x.shape:
+        flat, noise, product = x.reshape(-1), z.reshape(-1), out.reshape(-1)
+        for i in range(len(flat)):
+            product[i] = flat[i] * noise[i]
+        return
     zn, zd = int(z.shape[0] > 1), z.shape[1] > 1
     for n in range(len(x)):
         row, drawn, o = x[n], z[n * zn], out[n]
