@@ -17,7 +17,7 @@ import numpy as np
 from .conv_stage import ConvPool, fits
 from .layers import Conv2d, Dense, ReLU
 from .network import Network, per_row
-from .routes import ROWS, SHARED_INPUTS, KernelRoute, SharedRoute
+from .routes import INPUTS, ROWS, SHARED_INPUTS, KernelRoute, SharedRoute
 from .stages import DenseStack, Plain, Workspace
 
 
@@ -115,6 +115,8 @@ class FusedNetwork(Network):
         return ROWS if self._kernel else super().rows_at_once(input_shape)
 
     def inputs_at_once(self, shared):
+        if self._kernel:
+            return INPUTS
         return SHARED_INPUTS if shared and self._shared else super().inputs_at_once(shared)
 
 

@@ -11,6 +11,7 @@ from .layers import Dense, ReLU, Tanh
 from .network import per_row
 from .noise import Bernoulli, Delta
 
+INPUTS = 16  # whose parts a KernelRoute keeps at a time: some megabytes
 ROWS = 1024  # passes x inputs that the layers after a KernelRoute take together
 SHARED_INPUTS = 256  # inputs that one set of compacted matrices is made for
 
@@ -49,10 +50,12 @@ class KernelRoute:
         K, k, _, C = M.shape
         Ho, Wo, _ = shape = stage._response_shape(x)
         U, per_channel = work("parts", (C, len(x), Ho * Wo * K), x.dtype), M.transpose(3, 1, 2, 0).reshape(C, k * k, K)
-        cols = work("cols", (C * k * k, Ho, 1, Wo), x.dtype)
+        cols = work("cols", (k * k, Ho, C, Wo), x.dtype)
         for n in range(len(x)):
-            kernels.planes(x[n:n + 1], k, stage.layer.stride, cols)
-            np.matmul(cols.reshape(C, k * k, Ho * Wo).transpose(0, 2, 1), per_channel, out=U[:, n].reshape(C, Ho * Wo, K))
+            channels = np.ascontiguousarray(x[n].transpose(2, 0, 1))[..., None]  # C images of one channel: runs of Wo to copy
+            kernels.planes(channels, k, stage.layer.stride, cols)
+            patches = np.ascontiguousarray(cols.transpose(2, 0, 1, 3)).reshape(C, k * k, Ho * Wo)
+            np.matmul(patches.transpose(0, 2, 1), per_channel, out=U[:, n].reshape(C, Ho * Wo, K))
         self._shape = shape
         return U
 
