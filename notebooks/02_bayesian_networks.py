@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 2. Bayesian neural networks
 #
@@ -32,7 +20,8 @@ import numpy as np
 from minibayes import bayes, models, nn
 from minibayes.bayes import exact, hmc
 
-QUICK = os.environ.get("MINIBAYES_QUICK") == "1"
+QUICK = bool(os.environ.get("MINIBAYES_QUICK"))
+plt.rcParams.update({"figure.dpi": 90, "figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3})
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#555555"
 
 # %% [markdown]
@@ -89,7 +78,7 @@ def prior_draws(width, count, activation="relu", l=1.0, seed=0):
     return np.hstack([net.forward(prior.sample(net, rng, np.float64), x, z={})[0] for _ in range(count)])
 
 
-fig, axes = plt.subplots(2, 3, figsize=(10, 5.4), layout="constrained", sharex=True)
+fig, axes = plt.subplots(2, 3, figsize=(10, 5.4), sharex=True)
 for ax, width in zip(axes[0], (2, 20, 2000), strict=True):
     ax.plot(x, prior_draws(width, 8), linewidth=1.2)
     ax.set_title(f"relu, {width} hidden units", fontsize=10)
@@ -198,7 +187,7 @@ kurtosis = {width: mean_and_error((f**4).mean(axis=2) / (variance + 1 / width) *
 for width, (mean, error) in kurtosis.items():
     assert (abs(mean - excess(points, width)) < 4 * error).all()
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
 grid, edges = np.linspace(-5, 5, 201), np.linspace(-5, 5, 41)
 for width, color in ((1, ORANGE), (4, GREEN), (64, BLUE)):
     f = draws_at_points(width, NETS, OUTPUTS, rng)[:, 3] / math.sqrt(variance[3] + 1 / width)
@@ -296,7 +285,7 @@ for a, b in ((1.5, 1.2), (-0.3, 2.0)):
     value, gradient = target(target.row({"fc1": {"M": [[a]], "b": [0]}, "fc2": {"M": [[b]], "b": [0]}}))
     assert np.isclose(value + math.log(2 * math.pi), log_joint(np.array(a), np.array(b), X, Y), rtol=1e-12)
 
-fig, axes = plt.subplots(1, 4, figsize=(11, 3.4), layout="constrained", sharex=True, sharey=True)
+fig, axes = plt.subplots(1, 4, figsize=(10, 3.2), sharex=True, sharey=True)
 for ax, N in zip(axes, (0, 1, 4, 20), strict=True):
     _, _, density, _ = on_grid(*data(N), STEP)
     ax.contourf(w1, w2, density / density.max(), levels=np.linspace(0, 1, 11), cmap="Blues")
@@ -360,7 +349,7 @@ assert abs(target.row(twin) - omega).max() > 0.1 and np.isclose(target(omega)[0]
 # Here $\theta$ is a point in the plane, so we can just try every one; `exact.terms` from the package, which
 # goes through all masks, must agree.
 
-# %%
+# %% tags=["picture"]
 KEEP = 0.9
 L = KEEP / 2 * (w1**2 + w2**2)
 for z1, z2 in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -376,7 +365,7 @@ objective = bayes.Objective(noisy, bayes.Prior(1.0), bayes.Gaussian(TAU), num_da
 theta = {"fc1": {"M": np.array([[M1]]), "b": np.zeros(1)}, "fc2": {"M": np.array([[M2]]), "b": np.zeros(1)}}
 assert np.isclose(exact.terms(objective, theta, X[:, None], Y).total, L[best], rtol=1e-12)
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
 left.contourf(w1, w2, p / p.max(), levels=np.linspace(0, 1, 11), cmap="Blues")
 atoms = [(M1, M2, KEEP**2), (M1, 0, KEEP * (1 - KEEP)), (0, M2, KEEP * (1 - KEEP)), (0, 0, (1 - KEEP) ** 2)]
 for a, b, prob in atoms:
@@ -405,11 +394,14 @@ plt.show()
 # scale: sampling from $q$ costs one forward pass, for two weights or for LeNet's 431,080.
 #
 # ## Exercises
-#
-# **1. What does l do to a relu network?** Show that changing the first layer's length-scale from 1 to $l$ only
-# divides the function by $l$, if the output bias is left out. Check it with `net.forward`.
 
-# %% jupyter={"source_hidden": true} tags=["solution"]
+# %% [markdown]
+# ### Exercise 1
+#
+# Show that changing the first layer's length-scale from 1 to $l$ only divides the function by $l$, if the
+# output bias is left out. Check it with `net.forward`.
+
+# %% tags=["solution"]
 # relu(a/l) = relu(a)/l for l > 0: dividing W1 and b1 by l divides every hidden unit, and so the output, by l.
 net, l = nn.Network(fc1=nn.Dense(1, H), relu=nn.ReLU(), fc2=nn.Dense(H, 1)), 3.7
 one = bayes.Prior(1.0).sample(net, rng=5, dtype=np.float64)
@@ -418,11 +410,13 @@ scaled = {"fc1": {name: a / l for name, a in one["fc1"].items()}, "fc2": one["fc
 assert np.allclose(net.forward(scaled, x, z={})[0], net.forward(one, x, z={})[0] / l, rtol=1e-12)
 
 # %% [markdown]
-# **2. Depth.** Leave out all biases, and give layers 2 and 3 of a network with two hidden relu layers the
-# length-scale $\sqrt{H}$. Show that the excess kurtosis of $f$ is $3 ((1 + 5/H)^2 - 1)$, about twice that of
-# one hidden layer: depth moves a network away from a Gaussian process. Check it by sampling with $H = 16$.
+# ### Exercise 2
+#
+# Leave out all biases, and give layers 2 and 3 of a network with two hidden relu layers the length-scale
+# $\sqrt{H}$. Show that the excess kurtosis of $f$ is $3 ((1 + 5/H)^2 - 1)$, about twice that of one hidden
+# layer: depth moves a network away from a Gaussian process. Check it by sampling with $H = 16$.
 
-# %% jupyter={"source_hidden": true} tags=["solution"]
+# %% tags=["solution"]
 # Given layer 1, the inputs of layer 2's units are independent N(0, V1), V1 = mean of r1^2; so V2 = mean of r2^2 = V1 * (the mean of
 # H independent relu(n)^2, n ~ N(0, 1)), and the two factors are independent. So E V2^2/(E V2)^2 = (1 + 5/H)(1 + 5/H), and
 # E f^4/E[f^2]^2 is 3 times that.
@@ -435,11 +429,12 @@ print(f"sampled {mean:.3f} ± {error:.3f}, formula {3 * ((1 + 5 / width) ** 2 - 
 assert abs(mean - 3 * ((1 + 5 / width) ** 2 - 1)) < 4 * error
 
 # %% [markdown]
-# **3. Which prior do the data prefer?** The evidence $p(Y \mid X)$ measures how well a *prior* predicted the
-# data. Compute it on the grid for length-scales from 0.25 to 4 in the two-weight network. Why does it fall on
-# both sides?
+# ### Exercise 3
+#
+# The evidence $p(Y \mid X)$ measures how well a *prior* predicted the data. Compute it on the grid for
+# length-scales from 0.25 to 4 in the two-weight network. Why does it fall on both sides?
 
-# %% jupyter={"source_hidden": true} tags=["solution"]
+# %% tags=["solution"]
 # A large l says that all weights are near 0, so that the data are a surprise; a small l spreads its bets over many functions that are
 # not this one.
 ls = np.geomspace(0.25, 4, 9)
