@@ -17,6 +17,11 @@ def axis(width=7.0, height=4.6):
     return Figure(figsize=(width, height), dpi=150, layout="constrained").add_subplot()
 
 
+def figure(rows, columns, size):
+    """(rows, columns) axes on one new figure of `size` = (width, height) inches."""
+    return Figure(figsize=size, dpi=150, layout="constrained").subplots(rows, columns, squeeze=False)
+
+
 def save(ax, path):
     """Write the axis' figure to `path`, whole or not at all."""
     part = path.with_name(f".{path.name}.part")
@@ -50,4 +55,23 @@ def error_curves(curves, title, ax=None):
     ax.set_title(title)
     ax.grid(True, alpha=0.3)
     ax.legend(fontsize=8)
+    return ax
+
+
+def score_lines(lines, title, ax=None):
+    """A line for each {label, mean, se, values, color}, from the top: mean and two standard errors to each side, values as dots.
+
+    se is None where it is not known, values may be empty; color: a key of COLORS.
+    """
+    ax = ax or axis()
+    for at, line in enumerate(lines):
+        color, values = COLORS[line["color"]], np.asarray(line["values"], float)
+        spread = at + 0.3 * np.linspace(-1, 1, len(values)) if len(values) > 1 else np.full(len(values), at)
+        ax.plot(values, spread, "o", color=color, alpha=0.4, markersize=4, markeredgewidth=0)
+        ax.errorbar(line["mean"], at, xerr=2 * line["se"] if line["se"] else None, fmt="o", color=color, markersize=6, capsize=3)
+    ax.set_yticks(range(len(lines)), [line["label"] for line in lines])
+    ax.set_ylim(len(lines) - 0.5, -0.5)
+    ax.set_xlabel("mean ± two standard errors; a dot: one split")
+    ax.set_title(title, fontsize=10)
+    ax.grid(True, axis="x", alpha=0.3)
     return ax

@@ -1,0 +1,93 @@
+"""All splits at once, through any concurrent.futures.Executor: the grid searches, the choices, then the final networks."""
+
+import signal
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from multiprocessing.context import SpawnContext, SpawnProcess
+
+from ... import nn
+from ...progress import bar
+from . import protocol
+
+
+def run(splits, *, epochs=4000, samples=10_000, seed=0, executor=None, processes=None, progress=False):
+    """One result per split of protocol.splits(...), in their order:
+
+    {"data", "split", "keep", "tau", "grid": [{"keep", "tau", "log_likelihood"}, ...], "mc", "weight-averaging"}, the last two the scores
+    of the network with the chosen keep and tau on the test rows: {"rmse", "log_likelihood"}.
+
+    Every network is a job of its own, and its result depends on `seed` and the job alone: not on the executor, nor on the order in
+    which jobs end. executor: anything with the `submit` of concurrent.futures; it is used and left open. By default a pool of
+    `processes` new processes (all processors, or MINIBAYES_THREADS) of one thread each, gone when this returns or is interrupted; a
+    script must then call it below `if __name__ == "__main__":`, as everything that starts processes. With dask, or over MPI:
+
+        with dask.distributed.Client(address) as client:
+            run(splits, executor=client.get_executor())
+
+        with mpi4py.futures.MPIPoolExecutor() as executor:
+            run(splits, executor=executor)
+    """
+    searches = [protocol.grid(split, epochs, samples, seed) for split in splits]
+    steps = sum(job.steps for search in searches for job in [*search, replace(search[0], final=True)])
+    with bar(progress, steps, f"{len(splits)} splits", " steps") as shown, ExitStack() as stack:
+        if executor is None:
+            executor = stack.enter_context(new_processes(nn.parallel.thread_count(processes)))
+        validation = iter(scores([job for search in searches for job in search], executor, shown.update))
+        validation = [[next(validation)["mc"]["log_likelihood"] for _ in search] for search in searches]
+        # The first of equals, as published.
+        finals = [replace(search[values.index(max(values))], final=True) for search, values in zip(searches, validation, strict=True)]
+        tested = scores(finals, executor, shown.update)
+    return [{"data": final.split.data, "split": final.split.number, "keep": final.keep, "tau": final.tau,
+             "grid": [{"keep": job.keep, "tau": job.tau, "log_likelihood": v} for job, v in zip(search, values, strict=True)]} | score
+            for final, search, values, score in zip(finals, searches, validation, tested, strict=True)]
+
+
+def scores(jobs, executor, report):
+    """protocol.score of every job, in the order of `jobs`; an error or an interrupt calls off what has not begun."""
+    futures = {}
+    try:
+        for job in jobs:
+            futures[executor.submit(protocol.score, job)] = job
+        for future in as_completed(futures):
+            future.result()  # raises here what it raised there
+            report(futures[future].steps)
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+    return [future.result() for future in futures]
+
+
+class Worker(SpawnProcess):
+    """A new process that never sees a Ctrl-C, from its first moment: it inherits a mask. The process that started it ends it."""
+
+    def start(self):
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            return super().start()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)  # a Ctrl-C of this moment arrives here now
+
+
+@contextmanager
+def new_processes(count):
+    """A pool of `count` new processes. On an error or an interrupt they are ended at once, in the middle of what they do."""
+    started, context = [], SpawnContext()  # a context of its own, to know which processes are the pool's
+
+    def worker(*args, **options):
+        started.append(Worker(*args, **options))
+        return started[-1]
+
+    context.Process = worker
+    pool = ProcessPoolExecutor(count, mp_context=context)
+    try:
+        yield pool
+    except BaseException:
+        for process in started:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
