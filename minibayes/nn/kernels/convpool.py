@@ -206,10 +206,12 @@ def scatter(delta, arg, size, stride, dy):
                     out = dy[p * stride + w // size, n, q * stride + w % size]
                     if apart:
                         for c in range(C):
-                            out[c] = d[c] if a[c] == w else 0
+                            derivative = d[c]  # loaded first: no branch, which would be guessed wrong half of the time
+                            out[c] = derivative if a[c] == w else 0
                     else:
                         for c in range(C):
-                            out[c] += d[c] if a[c] == w else 0
+                            derivative = d[c]
+                            out[c] += derivative if a[c] == w else 0
 
 
 @njit(nogil=True, cache=True)
