@@ -67,7 +67,7 @@ class Run:
 
     def shard_term(self, params, epoch, rows, batch, **out):
         """Forward and backward of one shard: z depends on (seed, epoch, layer, example, unit), not on the shard."""
-        x, y = self.x[rows], self.y[rows]
+        x, y = self.x.take(rows, axis=0), self.y.take(rows, axis=0)
         passes = np.full(len(rows), epoch, np.uint64)
         z = self.objective.net.draw(self.key, len(rows), x.shape[1:], rows.astype(np.uint64), passes, x.dtype)
         with quiet_overflow():
