@@ -37,7 +37,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#555555"
 #
 # $$p(W_i) = N(0, l^{-2} I)$$
 #
-# each weight is drawn by itself from a Gaussian of mean 0 and standard deviation $1/l$. The number $l > 0$ is
+# each weight is drawn by itself from a Gaussian of mean 0 and standard deviation $1/l$. The number $l \gt 0$ is
 # the prior's length-scale; the poster has $l = 1$. Draw $\omega$ once and you have one function. In NumPy that
 # is all of it:
 

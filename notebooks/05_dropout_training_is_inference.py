@@ -2,9 +2,9 @@
 # # 5. Dropout training is inference
 #
 # **The poster's claim, in our words.** Approximate inference repeats two things: draw weights $\hat\omega$ from
-# $q_\theta$, then change $\theta$ a little so that $\hat{L}(\theta)$ gets smaller. That loop is not *like*
-# dropout training with weight decay. It *is* dropout training with weight decay: the same numbers, step for
-# step.
+# $q_\theta$, the distribution that approximates the posterior and whose parameters are $\theta$; then change
+# $\theta$ a little so that the objective $\hat{L}(\theta)$ gets smaller. That loop is not *like* dropout
+# training with weight decay. It *is* dropout training with weight decay: the same numbers, step for step.
 #
 # What you will see here: both recipes written out and run side by side; how the settings of one translate into
 # those of the other; where the randomness of a step comes from and how large it is; and why the noisy steps
@@ -67,6 +67,10 @@ def dropout_step(theta, x, y, mask, decay):
 #
 # $$\mathrm{KL} = \frac{l^2}{2} \left( \lVert M_1 \rVert^2 + \lVert b_1 \rVert^2
 # + \mathrm{keep} \lVert M_2 \rVert^2 + \lVert b_2 \rVert^2 \right) + \mathrm{const}$$
+#
+# Here $N$ is the number of data and $B$ that of a minibatch; $p(y \mid x, \omega)$ is the softmax of the
+# network's outputs at class $y$; the KL divergence measures how far $q_\theta$ is from the prior $p(\omega)$,
+# in which every weight is $N(0, l^{-2})$; const does not depend on $\theta$.
 #
 # Every example has its own draw $\hat\omega_n$, a matrix of its own. For the gradient we need one rule:
 # $W_{kj} = M_{kj} z_j$, so $\partial / \partial M = (\partial / \partial W) \mathrm{diag}(z)$.
@@ -161,9 +165,9 @@ right.legend(loc="center right")
 plt.show()
 
 # %% [markdown]
-# Is recipe B's gradient right? With the mask frozen, $\hat{L}$ is an ordinary function of $\theta$, and
-# `checks.gradient_check` compares its gradient with finite differences. Then, with *all* masks of *all* sixty
-# examples, the mean of $\hat{L}$ must be $L$; `exact` adds up the $2^8$ masks.
+# Is the gradient right that all three use? With the mask frozen, $\hat{L}$ is an ordinary function of $\theta$,
+# and `checks.gradient_check` compares its gradient with finite differences. (That the mean of $\hat{L}$'s
+# gradient over all masks and minibatches is the gradient of $L$ is checked in section 5.3.)
 
 # %%
 z = {"fc2": net.sample(nn.Key(2), (N, 2))["fc2"]}
@@ -319,7 +323,7 @@ assert np.all(np.diff(totals) > 0)
 # The poster says that $\hat{L}$ *converges to the same optima* as $L$. Unbiased gradients are half of the
 # reason. The other half is the step size: with a constant rate the parameters keep jumping about the optimum,
 # in a cloud whose size grows with the rate; with rates $r_t$ that shrink, but not too fast
-# ($\sum_t r_t = \infty$, $\sum_t r_t^2 < \infty$: Robbins and Monro 1951), the cloud contracts to a point.
+# ($\sum_t r_t = \infty$, $\sum_t r_t^2 \lt \infty$: Robbins and Monro 1951), the cloud contracts to a point.
 #
 # Linear regression shows it, because its optimum can be solved for. With $f = M (z \circ x)$, no bias, inputs
 # $x_{nd}$ and keep $k$, the mean over masks of the squared error is the squared error of the mean plus a

@@ -70,10 +70,10 @@ through_weights = (omega["W"][0, :, :, 0] * patches).sum(axis=2) + omega["b"][0,
 assert np.allclose(through_weights, by_hand, rtol=1e-12, atol=1e-12)
 
 # %% [markdown]
-# One thing the poster leaves unsaid: a different row at each patch means that one pass does not use *one* set
-# of weights for the whole image; it uses a fresh draw of $W$ at every place. If you want a single $\hat\omega$
-# per image, share one $z_k$ among all patches (`noise_per="kernel"`): then whole feature maps are dropped. The
-# paper, and we from here on, use the first.
+# One thing the poster leaves unsaid: every patch has its own $z$, so one pass does not use *one* set of weights
+# for the whole image, but a fresh draw of $W$ at every place. If you want a single draw $\hat\omega$ of all
+# weights per image, share one $z_k$ among all patches (`noise_per="kernel"`): then whole feature maps are
+# dropped. The paper, and we from here on, use the first.
 
 # %%
 response = net.layers["conv"].respond(params["conv"], batch)[0][0, :, :, 0]
@@ -148,8 +148,8 @@ assert 2 * mean_of_max([1] * 4, 0.5) == 1.875 and 2 * mean_of_max([-1] * 4, 0.5)
 
 # %% [markdown]
 # The error has a sign. The maximum is a *convex* function, and for a convex function the mean of the values is
-# never below the value of the mean (Jensen): $E[\max_i z_i y_i] \ge \max_i E[z_i] y_i$ for any window. Weight
-# averaging always hands on too little, in every window of every layer.
+# never below the value at the mean (Jensen): $E[\max_i z_i y_i] \ge \max_i E[z_i] y_i$ for any window. Weight
+# averaging never hands on too much, and nearly always too little.
 
 # %%
 keeps = np.linspace(0.05, 1, 60)
@@ -199,8 +199,9 @@ for name, prediction in ((f"MC, T = {T}", mc), ("weight averaging", average), ("
           f"{-prediction.log_likelihood(y_test).mean():15.3f}")
 
 # %% [markdown]
-# First: is the package's average really the average? $\frac{1}{T} \sum_t \mathrm{softmax}(f_t)$ from the kept
-# outputs, in NumPy; of *probabilities*, not of the outputs $f_t$ nor of log-probabilities.
+# First: is the package's average really the average? With $f_t$ the outputs of pass $t$, it should be
+# $\frac{1}{T} \sum_{t=1}^T \mathrm{softmax}(f_t)$, an average of *probabilities*, not of outputs nor of
+# log-probabilities. In NumPy:
 
 # %%
 f = mc.samples.astype(float)                                                   # (T, images, 10)
@@ -314,13 +315,14 @@ print(f"for comparison, the binomial standard error on {IMAGES:,} images: {100 *
 
 # %% [markdown]
 # One pass errs most: dropout at its noisiest. Averaging helps at once, and after 10 to 20 passes the error rate
-# moves by less than its binomial standard error. So to *compare error rates*, 20 passes do, and the paper's T =
-# 50 is on the safe side. The nll still gains a little, because the logarithm of a noisy mean is too low on
-# average: by about $\mathrm{Var}[p] / (2 T p^2)$, which falls as $1/T$.
+# moves by less than its binomial standard error. So to *compare error rates*, 20 passes do, and the paper's
+# $T = 50$ is on the safe side. The nll still gains a little, because the logarithm of a noisy mean is too low
+# on average: by about $\mathrm{Var}[p_t] / (2 T p^2)$, where $p_t$ is the true class's probability in pass $t$
+# and $p$ its mean.
 #
 # A single *image* is another question. To know a probability to $\pm 0.01$ you need
-# $T = \mathrm{Var}_t[p_t] / 0.01^2$ passes, and the variance depends on the image. It is at most $1/4$, so
-# 2,500 passes always do.
+# $T = \mathrm{Var}[p_t] / 0.01^2$ passes, and the variance over passes depends on the image. It is at most
+# $1/4$, so 2,500 passes always do.
 
 # %%
 label = mc.label

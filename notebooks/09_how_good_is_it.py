@@ -40,8 +40,8 @@ BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#5
 #
 # $$L(M) = \mathrm{keep} \left( \frac{\tau}{2} \sum_n (y_n - M x_n)^2 + \frac{l^2}{2} M^2 \right) + \mathrm{const}$$
 #
-# What stands in the bracket is minus the log of the exact posterior. So the best $M$ is its maximum, $M = m$,
-# whatever `keep` is. Then
+# Up to a constant, what stands in the bracket is minus the log of the exact posterior. So the best $M$ is its
+# maximum, $M = m$, whatever `keep` is. Then
 #
 # $$E_q[w] = \mathrm{keep} \cdot m, \qquad \mathrm{sd}_q[w] = \sqrt{\mathrm{keep} (1 - \mathrm{keep})} \lvert m \rvert$$
 #
@@ -113,11 +113,10 @@ assert fall < 0.15 and abs(exact_m[-1] / posterior_of_w(50)[0] - 1) < 0.25
 #
 # Each $r_j$ is convex (it bends upwards) and not negative, so its square is convex, and so is a sum of convex
 # functions with positive factors. **The variance is a convex function of x.** A convex function lies below its
-# chords: at the middle of two points it is at most the mean of its values there. So whatever the weights,
-# however they were trained, for any `keep`: if the network is sure on two groups of data, it is *at least as
-# sure* half-way between them, where there are no data at all. The exact posterior is under no such law. (Foong,
-# Burt, Li and Turner, arXiv 1909.00719, prove this limitation, for dropout and for independent Gaussian
-# weights.)
+# chords: half-way between two points it is at most the mean of its values at the two. So whatever the weights,
+# however they were trained, for any `keep`: a network that is sure on two groups of data is *just as sure*
+# half-way between them, where there are no data at all. The exact posterior is under no such law. (Foong, Burt,
+# Li and Turner, arXiv 1909.00719, prove this limitation, for dropout and for independent Gaussian weights.)
 
 # %%
 line = np.linspace(-4, 4, 81)[:, None]
@@ -271,8 +270,8 @@ for name, regions in FOUND.items():
 
 # %% [markdown]
 # ("mgn" is multiplicative Gaussian noise $N(1, 1/9)$, which has the same variance relative to its mean as
-# dropout with `keep` 0.9.) A tanh network can put all of its units' zeros into the gap, and does: there all
-# masks agree.
+# dropout with `keep` 0.9.) A tanh unit is zero somewhere, and training may place the zeros of all units in the
+# gap; there all masks agree.
 #
 # ## 9.4 Better than nothing?
 #
@@ -324,9 +323,9 @@ assert (by_mc > -1e-3).all()
 # %% [markdown]
 # Three places, three verdicts. *Outside* the data, MC dropout loses a fraction of what the others lose: a
 # network without uncertainty is sure there, and wrong. *In the gap* it loses nearly as much as having no
-# uncertainty at all, as section 9.2 says it must. *On the data* the plain network is the best of the three,
-# because dropout's sd is too large there. And of one and the same trained network, the average over masks is
-# better than weight averaging everywhere: for networks trained with dropout, the poster's advice stands.
+# uncertainty at all: section 9.2 at work. *On the data* the plain network is the best of the three, because
+# dropout's sd is too large there. And of one and the same trained network, the average over masks is better
+# than weight averaging everywhere: for networks trained with dropout, the poster's advice stands.
 #
 # ## 9.5 Two hidden layers: possible, but not automatic
 #
