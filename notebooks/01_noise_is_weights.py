@@ -350,10 +350,10 @@ assert curves["no noise"][-1]["train_error"] == 0 and curves["no noise"][-1]["te
 # And what does noise on the outputs do to $M$ and $b$?
 
 # %% [markdown] tags=["solution"]
-# Noise on the outputs scales *rows*: $z_k (\sum_d M_{kd} x_d + b_k)$ has the matrix $\mathrm{diag}(z) M$ and the biases $\mathrm{diag}(z)
-# b$. With dropout $z_k$ is 0 or 1, and $\sigma(z_k f_k) = z_k \, \sigma(f_k)$ for every $\sigma$ with $\sigma(0) = 0$: relu and tanh both.
-# MGN's $z_k$ can be anything. relu can pull out a positive factor, but $z_k$ may be negative; tanh can pull out no factor but 0 and $\pm
-# 1$.
+# Noise on the outputs scales *rows*: $z_k (\sum_d M_{kd} x_d + b_k)$ has the matrix $\mathrm{diag}(z) M$ and the biases
+# $\mathrm{diag}(z) b$. With dropout $z_k$ is 0 or 1, and $\sigma(z_k f_k) = z_k \, \sigma(f_k)$ for every $\sigma$ with $\sigma(0) = 0$:
+# relu and tanh both. MGN's $z_k$ can be anything. relu can pull out a positive factor, but $z_k$ may be negative; tanh can pull out no
+# factor but 0 and $\pm 1$.
 
 # %% tags=["solution"]
 f = np.random.default_rng(1).standard_normal(1000)
@@ -376,8 +376,8 @@ assert np.allclose(np.maximum(positive * f, 0), positive * np.maximum(f, 0))
 
 # %% [markdown] tags=["solution"]
 # $\Theta \, \mathrm{diag}(z / \mathrm{keep}) = M \, \mathrm{diag}(z)$ for every $z$, so $\Theta = \mathrm{keep} \, M$: the stored matrix is
-# the mean matrix $E[W]$. The variance of $z'$ is $\mathrm{keep}(1 - \mathrm{keep}) / \mathrm{keep}^2 = (1 - \mathrm{keep}) /
-# \mathrm{keep}$, which is 1, MGN's, for keep = 1/2.
+# the mean matrix $E[W]$. The variance of $z'$ is
+# $\mathrm{keep}(1 - \mathrm{keep}) / \mathrm{keep}^2 = (1 - \mathrm{keep}) / \mathrm{keep}$, which is 1, MGN's, for keep = 1/2.
 
 # %% tags=["solution"]
 for keep in (0.5, 0.8):
@@ -392,9 +392,9 @@ assert (1 - 0.5) / 0.5 == nn.Gaussian(1.0).variance
 # %% [markdown]
 # ### Exercise 3
 #
-# Dropout throws one coin per column. Throw a separate coin for every *weight* instead (this is known as DropConnect): $W_{kd} = M_{kd} \,
-# z_{kd}$. Does the mean of an output $f_k$ change? Its variance? The covariance of two outputs? Work it out, then check it on a layer with
-# three inputs and two outputs by going through all masks.
+# Dropout throws one coin per column. Throw a separate coin for every *weight* instead (this is known as DropConnect):
+# $W_{kd} = M_{kd} \, z_{kd}$. Does the mean of an output $f_k$ change? Its variance? The covariance of two outputs? Work it out, then check
+# it on a layer with three inputs and two outputs by going through all masks.
 
 # %% [markdown] tags=["solution"]
 # $f_k = \sum_d M_{kd} \, x_d \, z_{kd} + b_k$ is a sum over independent coins either way, so mean and variance of each output are the same:
