@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 
 from . import require
-from .bayes import Gaussian, Objective, kl
+from .bayes import Gaussian, Heteroscedastic, Objective, kl
 from .nn import Key, noise
 
 
@@ -94,6 +94,8 @@ def explain(model, x, y, *, num_data=None, seed=0):
 def data_terms(likelihood, N, B, K, total):
     """-(N/B) sum_n log p(y_n | f_n), for regression in its two parts."""
     scale = "" if N == B else "N/B "
+    if isinstance(likelihood, Heteroscedastic):
+        return [Term("data", f"{scale}sum_nk 1/2 [e^-s (y - m)^2 + s + log 2 pi]", total, "nats", note="(m_n, s_n) = f(x_n, omega-hat)")]
     if not isinstance(likelihood, Gaussian):
         return [Term("data", f"-{scale}sum_n log softmax(f_n)[y_n]", total, "nats", note="f_n = f(x_n, omega-hat)")]
     constant = N * K / 2 * math.log(2 * math.pi / likelihood.tau)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from . import require, storage, training
-from .bayes import Categorical, Gaussian, Objective, Prior, kl
+from .bayes import Categorical, Gaussian, Heteroscedastic, Objective, Prior, kl
 from .bayes.predictive import predict
 from .nn import SGD, Key, Network
 from .nn.fused import FusedNetwork
@@ -27,8 +27,9 @@ class BayesianNetwork:
             raise require.InputError(f"net must be an nn.Network, got {net!r}")
         if not isinstance(self.prior, Prior):
             raise require.InputError(f"prior must be a bayes.Prior, got {prior!r}")
-        if not isinstance(self.likelihood, (Categorical, Gaussian)):
-            raise require.InputError(f"likelihood must be bayes.Categorical() or bayes.Gaussian(tau), got {likelihood!r}")
+        if not isinstance(self.likelihood, (Categorical, Gaussian, Heteroscedastic)):
+            raise require.InputError("likelihood must be bayes.Categorical(), bayes.Gaussian(tau) or bayes.Heteroscedastic(), "
+                                     f"got {likelihood!r}")
         shapes = {name: layer.param_shapes() for name, layer in net.layers.items() if layer.param_shapes()}
         if not shapes:
             raise require.InputError("net must have a layer with weights")
@@ -86,7 +87,8 @@ class BayesianNetwork:
             snapshot = BayesianNetwork(self.net, self.prior, self.likelihood, parameters)
             added = {}
             if validation is not None:
-                added["validation"] = {rule: snapshot._score(*validation, rule, validation_samples, seed, threads)
+                passes = validation_samples if self.net.noisy else 1
+                added["validation"] = {rule: snapshot._score(*validation, rule, passes, seed, threads)
                                        for rule in ("weight-averaging", "mc")}
             extra = on_report(snapshot, row | added) if on_report else None
             if not isinstance(extra, (dict, type(None))):
@@ -100,20 +102,24 @@ class BayesianNetwork:
         self.params, self.history = state.params, state.history
         return self.history
 
-    def predict(self, x, *, samples=50, rule="mc", seed=0, shared=False, keep_samples=False, threads=None, progress=False):
+    def predict(self, x, *, samples=50, rule="mc", seed=0, shared=False, keep_samples=False, threads=None, progress=False,
+                tolerance=0.01, max_samples=10_000):
         """The predictive distribution at x (N, ...): see bayes.prediction for what it holds.
 
         rule: "mc", the average of `samples` stochastic passes, or the deterministic "weight-averaging" or "probabilistic-pooling".
+        samples="auto": as many as it takes for Monte Carlo standard errors of the mean of at most `tolerance`, but at most `max_samples`.
         shared=True: one omega-hat per pass for all inputs (a draw of a function). keep_samples=True: keep every pass's outputs.
+        A ZeroVarianceWarning says that all passes were the same.
         """
         self._require_params()
         x = self._inputs("x", x, self.dtype)
         seed = require.integer("seed", seed, 0, 2**64 - 1)
-        samples = require.integer("samples", samples, 1)
-        with bar(progress, len(x) * (samples if rule == "mc" else 1), "predict", " passes x inputs") as shown:
+        known = not isinstance(samples, str)
+        total = len(x) * (require.integer("samples", samples, 1) if known else 1) if rule == "mc" else len(x)
+        with bar(progress, total if known else None, "predict", " passes x inputs") as shown:
             return predict(FusedNetwork(self.net), self.params, self.likelihood, x, rule=rule, samples=samples,
                            key=Key(seed).derive("predict"), shared=shared, keep_samples=keep_samples, threads=threads,
-                           progress=shown.update)
+                           progress=shown.update, tolerance=tolerance, max_samples=max_samples)
 
     def kl(self):
         """KL(q || p) in nats, up to the constant `bayes.kl.CONSTANT`."""

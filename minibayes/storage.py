@@ -23,7 +23,7 @@ HEADER_LIMIT = 16 * 2**20  # bytes; a header is a few kB, plus a training histor
 LAYER_LIMIT = 10_000  # a header with more would only cost time
 LAYERS = {c.__name__: c for c in (nn.Dense, nn.Conv2d, nn.MaxPool2d, nn.ReLU, nn.Tanh, nn.Flatten)}
 NOISES = {c.__name__: c for c in (nn.Delta, nn.Bernoulli, nn.Gaussian)}
-LIKELIHOODS = {c.__name__: c for c in (bayes.Categorical, bayes.Gaussian)}
+LIKELIHOODS = {c.__name__: c for c in (bayes.Categorical, bayes.Gaussian, bayes.Heteroscedastic)}
 DTYPES = ("float32", "float64")
 
 

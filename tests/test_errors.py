@@ -123,7 +123,13 @@ CASES = {
                                              r"net must end in one row of outputs per example.*gives \(6, 6, 2\)"),
     # ---- settings of predict
     **{f"samples={value!r}": (predict(samples=value), rf"samples must be {wanted}, got {value!r}")
-       for value, wanted in ((0, ">= 1"), (-1, ">= 1"), *((v, "an integer") for v in (1.5, True, "5", None)))},
+       for value, wanted in ((0, ">= 1"), (-1, ">= 1"), *((v, "an integer") for v in (1.5, True, None)))},
+    "samples='5'": (predict(samples="5"), r"samples must be an integer >= 1 or 'auto', got '5'"),
+    "tolerance": (predict(samples="auto", tolerance=0), r"tolerance must be a finite number in \(0, inf\), got 0"),
+    "max_samples": (predict(samples="auto", max_samples=0), r"max_samples must be >= 1, got 0"),
+    "quantile at 1": (lambda: regression().predict(X, samples=2, keep_samples=True).quantile(1), r"q must be .*\(0, 1\), got 1"),
+    "heteroscedastic with odd outputs": (lambda: mb.BayesianNetwork(nn.Network(a=nn.Dense(3, 3)), likelihood=bayes.Heteroscedastic()).fit(
+        X, T), r"net must end in an even number of outputs.*got 3"),
     "samples too many": (predict(samples=2**33), r"samples must .*2\^32, got 8589934592"),
     "rule": (predict(rule="MC"), r"rule must be one of 'mc', 'weight-averaging', 'probabilistic-pooling', got 'MC'"),
     "rule a list": (predict(rule=["mc"]), r"rule must be one of .*got \['mc'\]"),
@@ -209,7 +215,7 @@ CASES = {
     "prior a number": (lambda: mb.BayesianNetwork(NET, prior=1.0), r"prior must be a bayes\.Prior, got 1\.0"),
     "prior 0": (lambda: mb.BayesianNetwork(NET, prior=0), r"prior must be a bayes\.Prior, got 0"),
     "likelihood a name": (lambda: mb.BayesianNetwork(NET, likelihood="softmax"),
-                          r"likelihood must be bayes\.Categorical\(\) or .*got 'softmax'"),
+                          r"likelihood must be bayes\.Categorical\(\), .*got 'softmax'"),
     "likelihood the noise": (lambda: mb.BayesianNetwork(NET, likelihood=nn.Gaussian()), r"likelihood must be .*got Gaussian\(variance"),
     "params of the wrong shape": (lambda: mb.BayesianNetwork(NET, params=models.mlp([3, 9, 2]).init(0)),
                                   r"params must have the shapes .*got"),
@@ -314,4 +320,4 @@ def test_errors_leave_a_fitted_model_usable():
 def test_integer_parameters_become_floats():
     """Kept as integers they would make predict cut its inputs down to integers."""
     model = mb.BayesianNetwork(nn.Network(a=nn.Dense(2, 1)), likelihood=bayes.Gaussian(), params={"a": {"M": [[1, 2]], "b": [0]}})
-    assert model.dtype == np.float32 and model.predict([[0.5, 0.5]]).mean == 1.5
+    assert model.dtype == np.float32 and model.predict([[0.5, 0.5]], samples=1).mean == 1.5

@@ -158,21 +158,22 @@ class ClassPredictive(Predictive):
 
 
 class RegressionPredictive(Predictive):
-    """The mixture sum_i w_i N(f_i, 1/tau), exactly; the names of `prediction.RegressionPrediction`, and `std`.  All (N, K).
+    """The mixture sum_i w_i N(m_i, sigma_i^2), exactly; the names of `prediction.RegressionPrediction`, and `std`.  All (N, K).
 
-    mean = E_q f, epistemic = Var_q f, std = its root, aleatoric = 1/tau, variance = epistemic + aleatoric.
+    mean = E_q m, epistemic = Var_q m, std = its root, aleatoric = E_q sigma^2 (1/tau if it is fixed), variance = epistemic + aleatoric.
     """
 
     def __init__(self, likelihood, w, f):
         super().__init__(likelihood, w, f)
-        self.mean, self.epistemic = self.moments(f)
-        self.std, self.aleatoric = np.sqrt(self.epistemic), np.full(self.mean.shape, 1 / likelihood.tau)
+        mean, variance = likelihood.mean_and_variance(f)
+        self.mean, self.epistemic = self.moments(mean)
+        self.std, self.aleatoric = np.sqrt(self.epistemic), self.expect(np.broadcast_to(variance, mean.shape))
         self.variance = self.epistemic + self.aleatoric
 
     def log_likelihood(self, y):
-        """log p(y_n | x_n) = log E_q N(y_n; f(x_n, omega), 1/tau), nats, (N,)."""
-        y = self.likelihood.targets("y", y, *self.mean.shape)
+        """log p(y_n | x_n) = log E_q N(y_n; m(x_n, omega), sigma^2), nats, (N,)."""
         N, P, K = self.f.shape
+        y = self.likelihood.targets("y", y, N, K)
         logs = -self.likelihood.nll(self.f.reshape(N * P, K), np.repeat(y, P, axis=0))[0]
         return self.log_expect(logs.reshape(N, P))
 

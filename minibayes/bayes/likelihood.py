@@ -1,4 +1,4 @@
-"""p(y | f): softmax for classes, N(f, tau^-1 I) for regression; each with -log p in nats and its derivative in f."""
+"""p(y | f): softmax for classes, N(f, tau^-1 I) or N(mean, e^s) for regression; each with -log p in nats and its derivative in f."""
 
 import math
 from dataclasses import dataclass
@@ -62,3 +62,40 @@ class Gaussian:
         residual = f - y.astype(f.dtype, copy=False)
         constant = f.shape[1] / 2 * math.log(2 * math.pi / self.tau)
         return self.tau / 2 * (residual * residual).sum(axis=1) + f.dtype.type(constant), self.tau * residual
+
+    def mean_and_variance(self, f):
+        """(f, 1/tau): the mean of y given f, and its variance as a number."""
+        return f, 1 / self.tau
+
+
+@dataclass(frozen=True)
+class Heteroscedastic:
+    """p(y | f) = prod_k N(y_k; m_k, e^{s_k}) with f = (m_1 .. m_K, s_1 .. s_K): the network predicts the noise too, as s = log sigma^2.
+
+    Kendall and Gal, arXiv 1703.04977, equation 8. There is no tau: the prior's l stands beside the plain -log p, as for classes. Where
+    e^-s overflows (s < -88 in float32) the loss is infinite and training stops with a DivergenceError.
+    """
+
+    def targets(self, name, y, count, outputs):
+        """y as finite float64 (count, outputs/2); (count,) is taken for one mean."""
+        if outputs % 2:
+            raise require.InputError(f"net must end in an even number of outputs, a mean and a log-variance for each target, got {outputs}")
+        return Gaussian.targets(self, name, y, count, outputs // 2)
+
+    def nll(self, f, y):
+        """(sum_k 1/2 [e^{-s} (y - m)^2 + s + log 2 pi], df).                                f (B, 2K), y (B, K) -> (B,), (B, 2K)
+
+        d/dm = e^{-s} (m - y),   d/ds = 1/2 [1 - e^{-s} (y - m)^2].
+        """
+        K = f.shape[1] // 2
+        m, s = f[:, :K], f[:, K:]
+        residual = m - y.astype(f.dtype, copy=False)
+        precision = np.exp(-s)
+        squares = precision * residual * residual
+        df = np.concatenate([precision * residual, (1 - squares) / 2], axis=1)
+        return (squares + s + f.dtype.type(math.log(2 * math.pi))).sum(axis=1) / 2, df
+
+    def mean_and_variance(self, f):
+        """(m, e^s): the mean and the variance of y given f (..., 2K), each (..., K)."""
+        K = f.shape[-1] // 2
+        return f[..., :K], np.exp(f[..., K:])

@@ -1,15 +1,24 @@
 """What a prediction holds: the predictive mean with its Monte Carlo error, uncertainties in nats, and log p(y* | x*)."""
 
+from statistics import NormalDist
+
 import numpy as np
 
+from .. import require
+from ..nn import kernels
 from .likelihood import Categorical
 
 
 class Prediction:
-    """What both kinds share. `rule` and `num_samples` say how it was made; `samples` is (T, N, K) if it was kept."""
+    """What both kinds share. `rule` and `num_samples` say how it was made; `samples` is (T, N, K) if it was kept.
 
-    def __init__(self, rule, num_samples, kept):
-        self.rule, self.num_samples, self._kept = rule, num_samples, kept
+    constant (N,): at which inputs all passes gave the same outputs. converged: whether samples="auto" reached its tolerance, else None.
+    """
+
+    converged = None
+
+    def __init__(self, rule, num_samples, constant, kept):
+        self.rule, self.num_samples, self.constant, self._kept = rule, num_samples, constant, kept
 
     @property
     def samples(self):
@@ -35,7 +44,7 @@ class ClassPrediction(Prediction):
     """
 
     def __init__(self, rule, summary, kept):
-        super().__init__(rule, summary.probabilities.count, kept)
+        super().__init__(rule, summary.probabilities.count, summary.sameness.constant, kept)
         self.mean = summary.probabilities.mean
         self.std_error = summary.probabilities.std_error if rule == "mc" else np.zeros(self.mean.shape)
         self._log_mean = summary.log_mean.value
@@ -57,30 +66,51 @@ class ClassPrediction(Prediction):
 
 
 class RegressionPrediction(Prediction):
-    """Mean and variance of y: epistemic (over omega) + aleatoric (1/tau), in the units of y, squared for variances. (N, K)
+    """Mean and variance of y: epistemic (over omega) + aleatoric (given omega), in the units of y, squared for variances. (N, K)
 
-    mean        (1/T) sum_t f_t
+    m_t, sigma_t^2 are the mean and variance of y given pass t: f_t and 1/tau, or the two heads of a Heteroscedastic likelihood.
+
+    mean        (1/T) sum_t m_t
     std_error   the Monte Carlo standard error of mean (NaN if T = 1 pass of noise, 0 for a deterministic rule)
-    epistemic   (1/T) sum_t f_t^2 - mean^2
-    aleatoric   1/tau
+    epistemic   (1/T) sum_t m_t^2 - mean^2
+    aleatoric   (1/T) sum_t sigma_t^2
     variance    epistemic + aleatoric
     """
 
     def __init__(self, rule, summary, likelihood, log_density, kept):
-        super().__init__(rule, summary.outputs.count, kept)
+        super().__init__(rule, summary.outputs.count, summary.sameness.constant, kept)
         self.mean = summary.outputs.mean
         self.std_error = summary.outputs.std_error if rule == "mc" else np.zeros(self.mean.shape)
         self.epistemic = summary.outputs.variance
-        self.aleatoric = np.full(self.mean.shape, 1 / likelihood.tau)
+        self.aleatoric = summary.noise.mean if hasattr(summary, "noise") else np.full(self.mean.shape, 1 / likelihood.tau)
         self.variance = self.epistemic + self.aleatoric
         self._likelihood, self._log_density = likelihood, log_density
+        self._outputs = self.mean.shape[1] * (2 if hasattr(summary, "noise") else 1)
+
+    def _targets(self, y):
+        return self._likelihood.targets("y", y, len(self.mean), self._outputs)
 
     def log_likelihood(self, y):
-        """log p(y_n | x_n) = log (1/T) sum_t N(y_n; f_t, tau^-1 I), nats, (N,), from the same T passes, which are drawn again."""
-        return self._log_density(self._likelihood.targets("y", y, *self.mean.shape))
+        """log p(y_n | x_n) = log (1/T) sum_t N(y_n; m_t, sigma_t^2), nats, (N,), from the same T passes, which are drawn again."""
+        return self._log_density(self._targets(y))
+
+    def quantile(self, q):
+        """The value below which y lies with probability q under (1/T) sum_t N(m_t, sigma_t^2), (N, K): exact, by bisection.
+
+        q: a number in (0, 1). It needs every pass, so predict with keep_samples=True: T N times the network's outputs in memory.
+        """
+        q = require.real("q", q, 0, 1, open_low=True, open_high=True)
+        mean, variance = self._likelihood.mean_and_variance(self.samples.astype(np.float64))
+        T = len(mean)
+        mean = np.ascontiguousarray(mean.reshape(T, -1).T)                              # (N*K, T)
+        std = np.ascontiguousarray(np.broadcast_to(np.sqrt(variance), self.samples.shape[:2] + self.mean.shape[1:]).reshape(T, -1).T)
+        each = mean + std * NormalDist().inv_cdf(q)  # the mixture's quantile lies between those of its parts
+        out = np.empty(len(mean))
+        kernels.mixture_quantile(mean, std, q, each.min(axis=1), each.max(axis=1), out)
+        return out.reshape(self.mean.shape)
 
     def rmse(self, y):
         """sqrt(mean_n ||y_n - mean_n||^2 / K), in the units of y."""
-        y = self._likelihood.targets("y", y, *self.mean.shape)
+        y = self._targets(y)
         return float(np.sqrt(((y - self.mean) ** 2).mean()))
 

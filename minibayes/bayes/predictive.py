@@ -5,6 +5,8 @@
 "probabilistic-pooling"  one pass with E[z], but max-pooling over dropped units replaced by its exact expectation
 """
 
+import warnings
+
 import numpy as np
 
 from .. import require
@@ -13,57 +15,92 @@ from ..nn.layers import Conv2d, MaxPool2d
 from ..nn.noise import Bernoulli, as_key
 from .likelihood import Categorical
 from .prediction import ClassPrediction, RegressionPrediction
-from .summary import CategoricalSummary, GaussianSummary, LogMean, concatenate
+from .summary import CategoricalSummary, LogMean, RegressionSummary, concatenate
 
 RULES = ("mc", "weight-averaging", "probabilistic-pooling")
 SHARD = 64  # inputs per task of a deterministic rule
 BLOCK_PASSES = 64  # passes summarised at once
+FIRST_PASSES = 25  # of samples="auto", and the fewest it adds
 TASKS = 16  # with fewer groups of inputs than this, the passes are divided among tasks too
 
 
+class ZeroVarianceWarning(UserWarning):
+    """All passes gave the same outputs: there is no noise in the network, so there is no uncertainty in the prediction."""
+
+
 def predict(net, params, likelihood, x, rule="mc", samples=50, key=0, shared=False, keep_samples=False, threads=None,
-            progress=None):
+            progress=None, tolerance=0.01, max_samples=10_000):
     """The predictive distribution at x (N, ...): a ClassPrediction or a RegressionPrediction.
 
-    samples: T >= 1 passes; key: a Key or a seed, pass t uses key.at(t); shared: one omega-hat_t for all inputs (a draw of a
+    samples: T >= 1 passes, or "auto"; key: a Key or a seed, pass t uses key.at(t); shared: one omega-hat_t for all inputs (a draw of a
     function) instead of one per input; keep_samples: keep all T outputs, (T, N, K); progress: called with the passes x
     inputs just done. Bit-identical for any number of threads.
+
+    samples="auto": passes are added until the largest Monte Carlo standard error of `mean` is at most `tolerance` (a probability, or in
+    the units of y), or `max_samples` are done; `num_samples` and `converged` say which. They are the passes of samples=num_samples, merged
+    in other blocks: equal up to rounding. A rule that looks at the errors it stops on stops a little early when they happen to be small,
+    so the reported error is a few per cent too small on average: ask for a smaller one where that matters.
     """
     require.choice("rule", rule, RULES)
-    key, samples = as_key(key), require.integer("samples", samples, 1)
-    if key.t + samples > 2**32:
-        raise require.InputError(f"samples must leave pass numbers below 2^32, got {samples} from pass {key.t}")
+    key, auto = as_key(key), isinstance(samples, str)
+    if auto and samples != "auto":
+        raise require.InputError(f"samples must be an integer >= 1 or 'auto', got {samples!r}")
+    tolerance, max_samples = require.real("tolerance", tolerance, 0, open_low=True), require.integer("max_samples", max_samples, 1)
+    most = max_samples if auto else require.integer("samples", samples, 1)
+    if key.t + most > 2**32:
+        raise require.InputError(f"samples must leave pass numbers below 2^32, got {most} from pass {key.t}")
     categorical = isinstance(likelihood, Categorical)
-    kind = CategoricalSummary if categorical else GaussianSummary
-    if rule == "mc":
-        def replay(summarise, report=None):
-            return mc_passes(net, params, x, samples, key, shared, summarise, threads, report)
-    else:
-        samples = 1
+    kept = []
 
-        def replay(summarise, report=None):
-            return one_pass(net, params, x, rule, summarise, threads, report)
-    kept = np.empty((samples, len(x), *net.output_shape(x.shape[1:])), x.dtype) if keep_samples else None
+    def run(start, count, summarise, report=None):
+        if rule == "mc":
+            return mc_passes(net, params, x, count, key.at(key.t + start), shared, summarise, threads, report)
+        return one_pass(net, params, x, rule, summarise, threads, report)
 
-    def summarise(f, passes, inputs):
-        if kept is not None:
-            kept[passes, inputs] = f
-        return kind(f)
+    def block(start, count):
+        outputs = np.empty((count, len(x), *net.output_shape(x.shape[1:])), x.dtype) if keep_samples else None
 
-    summary = replay(summarise, progress)
-    if categorical:
-        return ClassPrediction(rule, summary, kept)
+        def summarise(f, passes, inputs):
+            if keep_samples:
+                outputs[passes, inputs] = f
+            return CategoricalSummary(f) if categorical else RegressionSummary(f, likelihood)
+
+        summary = run(start, count, summarise, progress)
+        kept.append(outputs)
+        return summary
+
+    done = 1 if rule != "mc" else min(FIRST_PASSES, max_samples) if auto else samples
+    summary, converged = block(0, done), None
+    if auto and rule == "mc":
+        while not (converged := largest_error(summary) <= tolerance) and done < max_samples:
+            growth = min((largest_error(summary) / tolerance) ** 2, 4)  # the error falls with the root of the number of passes
+            more = min(max(int(growth * done) - done, FIRST_PASSES), max_samples - done)
+            summary.merge(block(done, more))
+            done += more
+    if rule == "mc" and done > 1 and summary.sameness.constant.all():
+        warnings.warn(f"all {done} passes gave the same outputs: the network has no noise (or none that shows), so the prediction has no "
+                      "model uncertainty; rule='weight-averaging' is one pass", ZeroVarianceWarning, stacklevel=3)
+    samples = np.concatenate(kept) if keep_samples else None
 
     def log_density(y):
-        """log (1/T) sum_t N(y; f_t, tau^-1 I): the passes are drawn again (the noise is counter-based), now with y known."""
+        """log (1/T) sum_t p(y | f_t): the passes are drawn again (the noise is counter-based), now with y known."""
         def summarise(f, passes, inputs):
             f = f.astype(np.float64)
-            flat, targets = f.reshape(-1, f.shape[-1]), np.broadcast_to(y[inputs], f.shape).reshape(-1, f.shape[-1])
-            return LogMean(-likelihood.nll(flat, targets)[0].reshape(f.shape[:2]))
+            targets = np.broadcast_to(y[inputs], (*f.shape[:2], y.shape[1])).reshape(-1, y.shape[1])
+            return LogMean(-likelihood.nll(f.reshape(-1, f.shape[-1]), targets)[0].reshape(f.shape[:2]))
 
-        return replay(summarise).value
+        return run(0, done, summarise).value
 
-    return RegressionPrediction(rule, summary, likelihood, log_density, kept)
+    made = ClassPrediction(rule, summary, samples) if categorical else RegressionPrediction(rule, summary, likelihood, log_density, samples)
+    made.converged = converged
+    return made
+
+
+def largest_error(summary):
+    """The largest standard error of a mean, over inputs and outputs."""
+    moments = summary.probabilities if isinstance(summary, CategoricalSummary) else summary.outputs
+    error = float(moments.std_error.max()) if moments.count > 1 else np.inf
+    return error if error == error else np.inf
 
 
 def mc_passes(net, params, x, samples, key, shared, summarise, threads=None, report=None):

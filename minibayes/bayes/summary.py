@@ -52,10 +52,21 @@ class LogMean:
         return self.log_sum - np.log(self.count)
 
 
+class Sameness:
+    """constant (N,): at which inputs all passes gave the same outputs, to the last bit."""
+
+    def __init__(self, f):
+        self.first, self.constant = f[0].copy(), (f == f[:1]).all(axis=(0, 2))
+
+    def merge(self, other):
+        self.constant = self.constant & other.constant & (self.first == other.first).all(axis=1)
+
+
 class CategoricalSummary:
     """Class probabilities p_t = softmax(f_t): their moments, log-mean, mean entropy and votes."""
 
     def __init__(self, f):
+        self.sameness = Sameness(f)
         log_p = log_softmax(f.astype(np.float64))       # (T', N, C)
         p = np.exp(log_p)
         self.probabilities = Moments(p)
@@ -65,20 +76,28 @@ class CategoricalSummary:
         self.votes = np.stack([(votes == c).sum(axis=0) for c in range(f.shape[-1])], axis=-1)
 
     def merge(self, other):
+        self.sameness.merge(other.sameness)
         self.probabilities.merge(other.probabilities)
         self.log_mean.merge(other.log_mean)
         self.entropies.merge(other.entropies)
         self.votes = self.votes + other.votes
 
 
-class GaussianSummary:
-    """Regression outputs f_t: their moments."""
+class RegressionSummary:
+    """Regression outputs: the moments over passes of the mean of y, and of its variance if that differs from pass to pass."""
 
-    def __init__(self, f):
-        self.outputs = Moments(f.astype(np.float64))
+    def __init__(self, f, likelihood):
+        self.sameness = Sameness(f)
+        mean, variance = likelihood.mean_and_variance(f.astype(np.float64))
+        self.outputs = Moments(mean)
+        if np.ndim(variance):
+            self.noise = Moments(variance)
 
     def merge(self, other):
+        self.sameness.merge(other.sameness)
         self.outputs.merge(other.outputs)
+        if hasattr(self, "noise"):
+            self.noise.merge(other.noise)
 
 
 def concatenate(summaries):

@@ -16,7 +16,7 @@ from . import common
 
 RATE, MOMENTUM, DECAY = 0.01, 0.9, 5e-4  # the short official solver: "inv" policy, batch 64, 10,000 steps (arXiv 1506.02158)
 BATCH, STEPS = 64, 10_000
-RULES = {"none": ("weight-averaging", "mc"), "ip": ("weight-averaging", "mc"),
+RULES = {"none": ("weight-averaging",), "ip": ("weight-averaging", "mc"),
          "all": ("weight-averaging", "probabilistic-pooling", "mc")}
 SHORT = {"weight-averaging": "WA", "probabilistic-pooling": "PP", "mc": "MC"}
 
