@@ -182,7 +182,7 @@ for _ in range(200):
 # training run is in notebook 7. This one is about the rules of prediction, and they differ from the start.)
 
 # %%
-STEPS, IMAGES, T = (100, 500, 40) if QUICK else (600, 2000, 100)
+STEPS, IMAGES, T = (80, 400, 40) if QUICK else (600, 2000, 100)
 x_test, y_test = x_test[:IMAGES], y_test[:IMAGES]
 net = models.lenet("all", init_scheme="lecun")
 optimizer, prior = official_solver(net, len(x))

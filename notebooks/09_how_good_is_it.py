@@ -184,7 +184,7 @@ prior, likelihood = bayes.Prior({"fc1": 1.0, "fc2": math.sqrt(H) / 2}), bayes.Ga
 
 target = hmc.LogPosterior(nn.Network(fc1=nn.Dense(1, H), relu=nn.ReLU(), fc2=nn.Dense(H, 1)), prior, likelihood, x, y)
 rng = np.random.default_rng(3)
-settings = {"draws": 300, "warmup": 200, "leaps": 30} if QUICK else {"draws": 700, "warmup": 250, "leaps": 40}
+settings = {"draws": 250, "warmup": 150, "leaps": 30} if QUICK else {"draws": 700, "warmup": 250, "leaps": 40}
 chains = hmc.sample(target, [target.prior_draw(rng) for _ in range(4)], rng, **settings)
 f_hmc = target.predictive(chains.draws, line)[..., 0]                    # f at the line, (chains, draws, 81)
 mean_hmc, sd_hmc = f_hmc.mean(axis=(0, 1)), f_hmc.std(axis=(0, 1))
@@ -447,7 +447,7 @@ assert abs(grads["fc"]["M"]).max() < 1e-12 and np.isclose(found.mean, m) and np.
 # posterior either.
 
 # %% tags=["solution"]
-members = [train(0.9, seed) for seed in range(1, 4 if QUICK else 7)]
+members = [train(0.9, seed) for seed in range(1, 3 if QUICK else 7)]
 ensemble = [exact.predict(model.net, model.params, likelihood, line) for model in members]
 means = np.array([found.mean[:, 0] for found in ensemble])
 within, between = np.mean([found.epistemic[:, 0] for found in ensemble], axis=0), means.var(axis=0)
