@@ -1,9 +1,12 @@
 """All splits at once, through any concurrent.futures.Executor: the grid searches, the choices, then the final networks."""
 
+import os
 import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from multiprocessing import parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
 
 from ... import nn
@@ -72,6 +75,15 @@ class Worker(SpawnProcess):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)  # a Ctrl-C of this moment arrives here now
 
 
+def end_with_parent():
+    """Ends this process when the one that started it is gone, be it by kill -9: the pool alone would wait for work for ever."""
+    def follow():
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
 @contextmanager
 def new_processes(count):
     """A pool of `count` new processes. On an error or an interrupt they are ended at once, in the middle of what they do."""
@@ -82,7 +94,7 @@ def new_processes(count):
         return started[-1]
 
     context.Process = worker
-    pool = ProcessPoolExecutor(count, mp_context=context)
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent)
     try:
         yield pool
     except BaseException:

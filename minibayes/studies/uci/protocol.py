@@ -112,11 +112,11 @@ def grid(split, epochs, samples, seed):
     return [Job(split, keep, tau, False, epochs, samples, seed) for keep in KEEPS for tau in split.taus]
 
 
-def standardised(train, other):
-    """Both, minus the mean of `train` and over its std, column by column (N, d). A column that is constant in `train` becomes 0 in both."""
-    constant = train.min(axis=0) == train.max(axis=0)
-    mean, std = train.mean(axis=0), np.where(constant, 1, train.std(axis=0))
-    return tuple(np.where(constant, 0, (rows - mean) / std) for rows in (train, other))
+def standardised(rows, other):
+    """Both, minus the mean of `rows` and over their std, column by column (N, d). A column that is constant in `rows` becomes 0 in both."""
+    constant = rows.min(axis=0) == rows.max(axis=0)
+    mean, std = rows.mean(axis=0), np.where(constant, 1, rows.std(axis=0))
+    return tuple(np.where(constant, 0, (x - mean) / std) for x in (rows, other))
 
 
 def as_published(features, keep, tau, target_std, num_data):
