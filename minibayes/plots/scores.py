@@ -1,32 +1,8 @@
-"""Figures: each function takes arrays and an optional axis, draws, and returns the axis. The only file that knows matplotlib."""
-
-import os
+"""Scores of whole studies: error against the training epoch or the number of passes, and means with their standard errors."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
-# Okabe and Ito's palette: told apart with any colour vision.
-COLORS = {"none": "#555555", "ip": "#E69F00", "all": "#0072B2"}
-LINES = {"mc": "-", "weight-averaging": "--", "probabilistic-pooling": ":"}
-MARKERS = {"mc": "o", "weight-averaging": "s", "probabilistic-pooling": "^"}
-NAMES = {"mc": "MC averaging", "weight-averaging": "weight averaging", "probabilistic-pooling": "probabilistic pooling"}
-
-
-def axis(width=7.0, height=4.6):
-    """A new axis on a figure of its own; no window, no global state."""
-    return Figure(figsize=(width, height), dpi=150, layout="constrained").add_subplot()
-
-
-def figure(rows, columns, size):
-    """(rows, columns) axes on one new figure of `size` = (width, height) inches."""
-    return Figure(figsize=size, dpi=150, layout="constrained").subplots(rows, columns, squeeze=False)
-
-
-def save(ax, path):
-    """Write the axis' figure to `path`, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    ax.figure.savefig(part, format=path.suffix[1:])
-    os.replace(part, path)
+from .look import COLORS, LINES, MARKERS, NAMES, axis, finish, fit_together, row
 
 
 def error_curves(curves, title, ax=None):
@@ -56,6 +32,19 @@ def error_curves(curves, title, ax=None):
     ax.grid(True, alpha=0.3)
     ax.legend(fontsize=8)
     return ax
+
+
+def error_against_passes(passes, errors, std_errors, ax=None, label=None, title=""):
+    """An error or its Monte Carlo estimate (R,) against T, the number of passes averaged (R,), with bars of one standard error."""
+    ax = ax or axis()
+    passes, errors, std_errors = row("passes", passes), row("errors", errors), row("std_errors", std_errors)
+    fit_together(passes=passes, errors=errors, std_errors=std_errors)
+    ax.errorbar(passes, errors, yerr=std_errors, fmt="o-", color=COLORS["all"], markersize=4, capsize=3,
+                label=label or "± 1 standard error")
+    ax.set_xscale("log")
+    ax.set_xticks(passes, [f"{p:g}" for p in passes])
+    ax.minorticks_off()
+    return finish(ax, title, "passes averaged, T (log scale)", "error")
 
 
 def score_lines(lines, title, ax=None):

@@ -1,0 +1,67 @@
+"""The one look: colours, line styles and markers that go together, new axes without global state, and files written whole or not at all."""
+
+import os
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .. import require
+
+# Okabe and Ito's palette: told apart with any colour vision.
+COLORS = {"none": "#555555", "ip": "#E69F00", "all": "#0072B2"}
+LINES = {"mc": "-", "weight-averaging": "--", "probabilistic-pooling": ":"}
+MARKERS = {"mc": "o", "weight-averaging": "s", "probabilistic-pooling": "^"}
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#555555")
+STYLES, SHAPES = ("-", "--", ":", "-."), ("o", "s", "^", "D", "v", "P", "X")  # so that lines differ in grey print too
+NAMES = {"mc": "MC averaging", "weight-averaging": "weight averaging", "probabilistic-pooling": "probabilistic pooling"}
+
+
+def axis(width=7.0, height=4.6):
+    """A new axis on a figure of its own; no window, no global state."""
+    return Figure(figsize=(width, height), dpi=150, layout="constrained").add_subplot()
+
+
+def figure(rows, columns, size):
+    """(rows, columns) axes on one new figure of `size` = (width, height) inches."""
+    return Figure(figsize=size, dpi=150, layout="constrained").subplots(rows, columns, squeeze=False)
+
+
+def save(ax, path):
+    """Write the axis' figure to `path`, whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    ax.figure.savefig(part, format=path.suffix[1:])
+    os.replace(part, path)
+
+
+def style(i):
+    """Colour, line style and marker of the i-th line of a figure."""
+    return {"color": PALETTE[i % len(PALETTE)], "linestyle": STYLES[i % len(STYLES)], "marker": SHAPES[i % len(SHAPES)]}
+
+
+def finish(ax, title, xlabel, ylabel, legend=True):
+    """Title, labels, a faint grid, and a legend if anything has a label."""
+    ax.set(title=title or ax.get_title(), xlabel=xlabel, ylabel=ylabel)
+    ax.grid(True, alpha=0.3)
+    if legend and ax.get_legend_handles_labels()[1]:
+        ax.legend(fontsize=8)
+    return ax
+
+
+def curve(ax, x, y, label, i, points=40):
+    """The i-th line of a figure, with at most `points` markers."""
+    return ax.plot(x, y, label=label, markersize=4, markevery=max(1, len(x) // points), **style(i))[0]
+
+
+def row(name, values, ndim=1):
+    """`values` as a finite float array of `ndim` axes, not empty."""
+    values = require.finite(name, require.array(name, values)).astype(float)
+    if values.ndim != ndim or not values.size:
+        raise require.InputError(f"{name} must have {ndim} axes and not be empty, got shape {values.shape}")
+    return values
+
+
+def fit_together(**arrays):
+    """An error if the arrays do not have one shape."""
+    shapes = {name: np.shape(a) for name, a in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        raise require.InputError("one shape is wanted for " + ", ".join(f"{name} {shape}" for name, shape in shapes.items()))
