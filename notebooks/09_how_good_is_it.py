@@ -145,18 +145,22 @@ assert largest_error < 1e-10 and smallest_bend > -1e-10
 # where we know the answer:
 
 # %%
+def leapfrog(gradient, w, p, step, leaps):
+    p = p + step / 2 * gradient(w)                                       # half a push,
+    for i in range(leaps):
+        w = w + step * p                                                 # roll, push, roll, push, ... and half a push at the end
+        p = p + (step if i < leaps - 1 else step / 2) * gradient(w)
+    return w, p
+
+
 def numpy_hmc(log_density, gradient, w, draws, step, leaps, rng):
     kept = np.empty(draws)
     for t in range(draws):
-        p = p_0 = rng.standard_normal()
-        new = w
-        p = p + step / 2 * gradient(new)                                 # leapfrog: half a push,
-        for i in range(leaps):
-            new = new + step * p                                         # roll, push, roll, push, ...
-            p = p + (step if i < leaps - 1 else step / 2) * gradient(new)
-        gain = log_density(new) - log_density(w) - (p**2 - p_0**2) / 2   # -Delta H
+        p = rng.standard_normal()
+        new_w, new_p = leapfrog(gradient, w, p, step, leaps)
+        gain = log_density(new_w) - log_density(w) - (new_p**2 - p**2) / 2        # -Delta H
         if math.log(rng.random()) < gain:
-            w = new
+            w = new_w
         kept[t] = w
     return kept
 
@@ -168,6 +172,11 @@ error = hmc.standard_error(draws)
 print(f"exact: mean {m:.4f}, sd {math.sqrt(v):.4f};   NumPy HMC: mean {draws.mean():.4f} ± {error:.4f}, sd {draws.std():.4f}")
 assert abs(draws.mean() - m) < 4 * error
 assert abs(((draws - m) ** 2).mean() - v) < 4 * hmc.standard_error((draws - m) ** 2)
+
+new_w, new_p = leapfrog(lambda w: (m - w) / v, 1.2, 0.7, 0.15, 6)
+assert np.allclose(leapfrog(lambda w: (m - w) / v, new_w, -new_p, 0.15, 6), (1.2, -0.7))      # turn round, and it comes back: reversible
+theirs = hmc.leapfrog(lambda w: (-(w - m) ** 2 / (2 * v), (m - w) / v), 1.2, 0.7, (m - 1.2) / v, 0.15, 6)
+assert np.allclose((new_w, new_p), theirs[:2], rtol=1e-12)                                    # the package's steps are the same
 
 # %% [markdown]
 # Now a network: ten hidden relu units, two groups of eight data, and nothing between $-1$ and $1$. `hmc.sample`
