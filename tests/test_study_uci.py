@@ -313,7 +313,7 @@ def two_splits(small):
     return uci.splits("boston", small, (0.1, 1.0), 2)
 
 
-SETTINGS = {"epochs": 5, "samples": 8, "seed": 1}
+SETTINGS = {"epochs": 5, "samples": 20, "seed": 1}
 
 
 @pytest.fixture(scope="module")
@@ -339,14 +339,6 @@ def test_any_executor_gives_the_same(small, expected, nothing_left_running):
         thread.join()
     with ThreadPoolExecutor(3) as threads:
         assert uci.run(two_splits(small), **SETTINGS, executor=threads) == expected
-
-
-def test_processes_of_its_own(small, expected, monkeypatch, nothing_left_running):
-    """The default, here two: the same results, and nobody left."""
-    started = []
-    monkeypatch.setattr(jobs.Worker, "start", lambda self, start=jobs.Worker.start: (started.append(self), start(self))[1])
-    assert uci.run(two_splits(small), **SETTINGS, processes=2) == expected
-    assert len(started) == 2 and not any(process.is_alive() for process in started)
 
 
 def test_the_choice(small, monkeypatch):
@@ -390,10 +382,16 @@ def test_an_error_ends_the_run(small, monkeypatch):
     assert len(begun) <= 2
 
 
-def test_an_error_ends_the_processes(small, monkeypatch):
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that were started during a test."""
+    seen, start = [], jobs.Worker.start
+    monkeypatch.setattr(jobs.Worker, "start", lambda self: (seen.append(self), start(self))[1])
+    return seen
+
+
+def test_an_error_ends_the_processes(small, started):
     """Also processes that are in the middle of something long."""
-    started = []
-    monkeypatch.setattr(jobs.Worker, "start", lambda self, start=jobs.Worker.start: (started.append(self), start(self))[1])
     splits = two_splits(small)
     bad = replace(splits[0], x=np.full_like(small.x, np.nan))  # an InputError in the first job; the others would take hours
     with pytest.raises(InputError, match="x must be finite"):
@@ -582,13 +580,14 @@ def write_csv(path, small):
                              *(",".join(map(repr, [*map(float, x), float(y)])) + "\n" for x, y in zip(small.x, small.y, strict=True))]))
 
 
-def test_a_table_of_ones_own(small, tmp_path, capsys, monkeypatch):
-    """The same bytes from two processes and from an executor of one's own; the table on stdout, the time on stderr."""
+def test_a_table_of_ones_own(small, tmp_path, capsys, monkeypatch, started, nothing_left_running):
+    """The same bytes from two processes and from one job after the other here; the table on stdout, the time on stderr."""
     write_csv(tmp_path / "mine.csv", small)
-    argv = ["uci", "--csv", str(tmp_path / "mine.csv"), "--target", "y", "--splits", "2", "--epochs", "4", "--samples", "5"]
+    argv = ["uci", "--csv", str(tmp_path / "mine.csv"), "--target", "y", "--splits", "2", "--epochs", "4", "--samples", "20"]
     first, second = tmp_path / "2", tmp_path / "1"
     assert run(*argv, "--threads", "2", "--out", str(first)) == 0
     out, err = capsys.readouterr()
+    assert len(started) == 2 and not any(process.is_alive() for process in started)
     monkeypatch.setattr(jobs, "new_processes", lambda count: contextlib.nullcontext(Inline()))
     assert run(*argv, "--threads", "1", "--out", str(second)) == 0
     for name in ("uci.json", "uci.png"):
@@ -596,11 +595,11 @@ def test_a_table_of_ones_own(small, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out == out
     result = json.loads((first / "uci.json").read_text())
     assert out == report.summary_table(result) + "\n"
-    assert out.startswith("mine.csv: 40 rows, 3 features, target y; 2 splits, 4 epochs, T = 5\n")
+    assert out.startswith("mine.csv: 40 rows, 3 features, target y; 2 splits, 4 epochs, T = 20\n")
     assert re.fullmatch(rf"\d+ s in 2 processes; wrote {re.escape(str(first))}/uci.json and .*/uci.png\n", err)
     assert list(result) == ["settings", "versions", "data", "results", "summary"]
     assert result["data"] == {"mine.csv": {"rows": 40, "features": 3, "target": "y", "taus": None}}
-    assert result["results"] == uci.run(uci.splits("mine.csv", small, count=2), epochs=4, samples=5, executor=Inline())
+    assert result["results"] == uci.run(uci.splits("mine.csv", small, count=2), epochs=4, samples=20, executor=Inline())
     assert {p.name for p in first.iterdir()} == {"uci.json", "uci.png"}, "no temporary file is left"
     assert (first / "uci.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
@@ -622,5 +621,15 @@ def test_json_on_stdout(small, tmp_path, capsys, monkeypatch):
     assert [s.data for s in splits] == ["boston"] * 20 + ["concrete"] * 20 and splits[20].taus == (0.025, 0.05, 0.075)
     assert settings == {"epochs": 4000, "samples": 10_000, "seed": 9, "processes": 3, "progress": True}
     assert json.loads(out)["summary"][1]["published"][3]["distance"]["rmse"] == pytest.approx(0.18 / 0.16)
-    assert run("uci", "--quick", "--data", "concrete", "--samples", "7", "--out", str(tmp_path)) == 0
-    assert len(seen[1][0]) == command.QUICK["splits"] and seen[1][1]["samples"] == 7 and seen[1][0][0].data == "concrete"
+
+
+def test_settings():
+    """What is given counts, then --quick, then the full protocol."""
+    def settings(*argv):
+        return command.settings_of(__main__.build_parser().parse_args(["uci", *argv]))
+
+    assert settings() == {"quick": False, "csv": False, "splits": 20, "epochs": 4000, "samples": 10_000, "seed": 0}
+    quick = settings("--quick", "--samples", "7", "--seed", "3")
+    assert quick == {"quick": True, "csv": False, "splits": 4, "epochs": 100, "samples": 7, "seed": 3}
+    assert settings("--csv", "t", "--target", "y", "--splits", "3")["csv"] is True
+    assert list(command.tables_of(__main__.build_parser().parse_args(["uci", "--data", "concrete"]))) == ["concrete"]

@@ -64,7 +64,7 @@ def splits(name, table, taus=None, count=20):
     random, n, out = np.random.RandomState(1), len(table.y), []
     for number in range(1, count + 1):
         rows = random.choice(range(n), n, replace=False)
-        train, test = rows[:round(n * 0.9)], rows[round(n * 0.9):]
+        train, test = rows[:round(n * 9 / 10)], rows[round(n * 9 / 10):]
         fewest = table.y[fifths(train)[0]]
         if fewest.std() == 0 or fewest.min() == fewest.max():
             raise require.InputError(f"{name}: the target must vary in every split's training rows, got only {fewest[0]:g} in {number}")
