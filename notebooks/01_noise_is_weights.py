@@ -22,7 +22,7 @@ import numpy as np
 import minibayes as mb
 from minibayes import bayes, models, nn
 
-QUICK = bool(os.environ.get("MINIBAYES_QUICK"))     # quick mode does less of the same; every assert holds in both modes
+QUICK = bool(os.environ.get("MINIBAYES_QUICK"))     # quick mode does less; every assert holds in both modes
 plt.rcParams.update({"figure.dpi": 90, "figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3})
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#555555"
 
@@ -87,7 +87,7 @@ for n in range(3):
 
 # %% tags=["picture"]
 def draw_network(ax, z):
-    """Inputs, hidden units and outputs as dots; hidden unit j scaled by z_j, with its lines as strong as |z_j|; dropped ones hollow."""
+    """Inputs, hidden units and outputs as dots; hidden unit j and its lines as strong as |z_j|; dropped ones hollow."""
     hidden, ends = np.arange(8.0), np.array([0.5, 2.5, 4.5, 6.5])
     for j, h in enumerate(hidden):
         for e in ends:
@@ -97,8 +97,10 @@ def draw_network(ax, z):
     ax.scatter(ends, np.full(4, 2), s=70, color=GREY, zorder=3)
     ax.scatter(ends, np.full(4, 0), s=70, color=GREY, zorder=3)
     for j, h in enumerate(hidden):
-        ax.scatter(h, 1, s=max(20, 110 * abs(z[j])) if z[j] else 70, facecolor=BLUE if z[j] else "white", edgecolor=BLUE if z[j] else GREY,
-                   linestyle="-" if z[j] else ":", zorder=3)
+        if z[j]:
+            ax.scatter(h, 1, s=max(20, 110 * abs(z[j])), color=BLUE, zorder=3)
+        else:
+            ax.scatter(h, 1, s=70, facecolor="white", edgecolor=GREY, linestyle=":", zorder=3)
     ax.set_xlim(-0.5, 7.5)
     ax.axis("off")
 
@@ -150,11 +152,11 @@ X = rng.standard_normal((5, 4))
 z = net.sample(nn.Key(seed=0), X.shape)
 f, _ = net.forward(theta, X, z)
 W1, W2 = (bayes.posterior.weights(net, theta, z, name)["W"] for name in ("fc1", "fc2"))
-for n in range(5):                                       # the same in NumPy, with the weights that were drawn for example n
+for n in range(5):                                       # the same in NumPy, with the weights drawn for example n
     hidden = np.maximum(W1[n] @ X[n] + theta["fc1"]["b"], 0)
     assert np.allclose(f[n], W2[n] @ hidden + theta["fc2"]["b"], rtol=1e-12)
-print("theta holds", sum(a.size for group in theta.values() for a in group.values()), "numbers; omega-hat of one example is drawn with",
-      z["fc1"].shape[1] + z["fc2"].shape[1], "random bits")
+numbers, bits = sum(a.size for group in theta.values() for a in group.values()), sum(a.shape[1] for a in z.values())
+print(f"theta holds {numbers} numbers; omega-hat of one example is drawn with {bits} random bits")
 
 # %% [markdown]
 # That last line matters. The weights of $\hat\omega$ are not independent: all weights of a column share one $z$. Twelve coins move 64
@@ -167,7 +169,7 @@ print("theta holds", sum(a.size for group in theta.values() for a in group.value
 # $$W_{kd} = M_{kd} \, z_d \quad\Rightarrow\quad \frac{\partial L}{\partial M_{kd}} = \frac{\partial L}{\partial W_{kd}} \, z_d
 # \quad\text{or}\quad \frac{\partial L}{\partial M} = \frac{\partial L}{\partial W} \, \mathrm{diag}(z)$$
 #
-# A dropped unit's column learns nothing from this example. An implementation that uses the noise in the forward pass and forgets it here is
+# A dropped unit's column learns nothing from this example. An implementation that uses the noise forward and forgets it backward is
 # wrong, and trains all the same, only worse: notebook 4 plants that bug. Here the derivative is compared with finite differences: move $M$
 # a little along a random direction, with the noise held fixed, and see by how much the loss changes.
 
@@ -243,8 +245,9 @@ assert all(np.array_equal(z[name], again[name]) and np.array_equal(z[name][3:4],
 H = 10
 net = models.mlp([1, H, 1], noise=nn.Bernoulli(0.5))
 rng = np.random.default_rng(1)
-slopes, kinks = np.repeat([1.0, -1.0], H // 2), np.tile(np.linspace(-2.4, 2.4, H // 2), 2)      # unit j is 0 on one side of its kink
-theta = {"fc1": {"M": slopes[:, None], "b": -slopes * kinks}, "fc2": {"M": rng.standard_normal((1, H)), "b": np.zeros(1)}}
+slopes, kinks = np.repeat([1.0, -1.0], H // 2), np.tile(np.linspace(-2.4, 2.4, H // 2), 2)
+theta = {"fc1": {"M": slopes[:, None], "b": -slopes * kinks},                     # unit j is 0 on one side of its kink
+         "fc2": {"M": rng.standard_normal((1, H)), "b": np.zeros(1)}}
 x = np.linspace(-3, 3, 61)[:, None]
 
 r = np.maximum(x @ theta["fc1"]["M"].T + theta["fc1"]["b"], 0)                    # (61, H) hidden units, bare NumPy
@@ -254,8 +257,10 @@ mean = 0.5 * (theta["fc2"]["M"] @ r.T)[0]
 variance = 0.25 * (theta["fc2"]["M"] ** 2 @ (r**2).T)[0]
 assert np.allclose(functions.mean(axis=0), mean) and np.allclose(functions.var(axis=0), variance)
 
-drawn = [net.forward(theta, x, net.sample(nn.Key(0, t), x.shape, shared=True))[0][:, 0] for t in range(25)]    # the package, 25 draws
-assert all(np.abs(functions - f).max(axis=1).min() < 1e-12 for f in drawn)        # each is one of the 1024
+drawn = []
+for t in range(25):                                                               # the package: one z for all inputs
+    drawn.append(net.forward(theta, x, net.sample(nn.Key(0, t), x.shape, shared=True))[0][:, 0])
+    assert np.abs(functions - drawn[-1]).max(axis=1).min() < 1e-12                # one of the 1024
 
 fig, ax = plt.subplots(figsize=(8, 3.8))
 ax.plot(x, np.transpose(drawn), color=GREY, linewidth=0.7, alpha=0.6)
@@ -263,7 +268,8 @@ ax.plot([], [], color=GREY, linewidth=0.7, label="25 draws of the function")
 ax.plot(x, mean, color=BLUE, linewidth=2, label="mean of all 1024")
 std = np.sqrt(variance)
 ax.fill_between(x[:, 0], mean - std, mean + std, color=BLUE, alpha=0.2, label="one standard deviation of all 1024")
-ax.set(xlabel="input x", ylabel="output f(x)", title="A network with dropout is a distribution over functions (here before any training)")
+ax.set(xlabel="input x", ylabel="output f(x)")
+ax.set_title("A network with dropout is a distribution over functions (here before any training)")
 ax.legend()
 plt.show()
 
@@ -288,14 +294,15 @@ noises = {"no noise": nn.Delta(), "dropout, keep = 1/2": nn.Bernoulli(0.5), "MGN
 curves, tested = {}, {}
 for name, noise in noises.items():
     net = models.mlp([784, 200, 10], noise=noise, input_noise=noise)
-    model = mb.BayesianNetwork(net, prior=bayes.Prior(lengthscale=0.1))        # a weak prior: what helps is the noise, not weight decay
+    model = mb.BayesianNetwork(net, prior=bayes.Prior(lengthscale=0.1))        # a weak prior: it is the noise that helps
 
     def measure(snapshot, row):
         test, train = (snapshot.predict(a, rule="weight-averaging") for a in (x_test, x_train))
-        return {"test_error": test.error(y_test), "train_error": train.error(y_train), "test_nll": -test.log_likelihood(y_test).mean()}
+        return {"test_error": test.error(y_test), "train_error": train.error(y_train),
+                "test_nll": -test.log_likelihood(y_test).mean()}
 
-    curves[name] = model.fit(x_train, y_train, epochs=epochs, batch_size=50, optimizer=nn.SGD(0.05, momentum=0.9), seed=0,
-                             report_every=N // 50 * (epochs // 2 if QUICK else 5), on_report=measure)
+    curves[name] = model.fit(x_train, y_train, epochs=epochs, batch_size=50, optimizer=nn.SGD(0.05, momentum=0.9),
+                             seed=0, report_every=N // 50 * (epochs // 2 if QUICK else 5), on_report=measure)
     tested[name] = model.predict(x_test, rule="weight-averaging")
 
 for name, rows in curves.items():
@@ -330,10 +337,11 @@ for name in list(noises)[1:]:
     difference = tested[name].log_likelihood(y_test) - tested["no noise"].log_likelihood(y_test)
     distance = difference.mean() / (difference.std() / np.sqrt(len(difference)))
     only_noise, only_none, p = mb.metrics.mcnemar(tested[name].label != y_test, tested["no noise"].label != y_test)
-    print(f"{name}: -log p lower by {difference.mean():.3f} nats, {distance:.0f} standard errors; "
-          f"wrong alone on {only_noise} images, without noise on {only_none} (p = {p:.1g})")
+    print(f"{name}: -log p less by {difference.mean():.3f}, {distance:.0f} standard errors; "
+          f"wrong alone on {only_noise}, without noise on {only_none} images (p = {p:.0e})")
     assert distance > 4 and only_noise < only_none and p < 0.01
-assert curves["no noise"][-1]["train_error"] == 0 and curves["no noise"][-1]["test_nll"] > curves["no noise"][0]["test_nll"]
+first, *_, last = curves["no noise"]
+assert last["train_error"] == 0 and last["test_nll"] > first["test_nll"]
 
 # %% [markdown]
 # So the claim holds here: for one data set of 1,000 images and one random start, not for every network. Why noise should do this is the

@@ -23,7 +23,7 @@ from minibayes import bayes, nn
 from minibayes.bayes import exact
 from minibayes.bayes.convert import Convention
 
-QUICK = bool(os.environ.get("MINIBAYES_QUICK"))     # quick mode does less of the same; every assert holds in both modes
+QUICK = bool(os.environ.get("MINIBAYES_QUICK"))     # quick mode does less; every assert holds in both modes
 plt.rcParams.update({"figure.dpi": 90, "figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3})
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#555555"
 
@@ -68,7 +68,7 @@ def log_normal(v, mean, std):
 
 
 log_prior = log_normal(w, 0, 1 / l)
-log_likelihood = log_normal(y[:, None], w * x[:, None], 1 / np.sqrt(tau)).sum(axis=0)       # log p(Y | X, w) for every w of the grid
+log_likelihood = log_normal(y[:, None], w * x[:, None], 1 / np.sqrt(tau)).sum(axis=0)       # log p(Y | X, w) on the grid
 log_evidence = np.log(np.sum(np.exp(log_likelihood + log_prior)) * dw)
 log_posterior = log_likelihood + log_prior - log_evidence
 
@@ -77,17 +77,17 @@ def terms(m, s):
     """(data term, KL to the prior, KL to the posterior) of q = N(m, s^2), by sums over the grid."""
     log_q = log_normal(w, m, s)
     q = np.exp(log_q)
-    return -np.sum(q * log_likelihood) * dw, np.sum(q * (log_q - log_prior)) * dw, np.sum(q * (log_q - log_posterior)) * dw
+    return tuple(np.sum(q * values) * dw for values in (-log_likelihood, log_q - log_prior, log_q - log_posterior))
 
 
 print("   m     s      L = data + KL(q || prior)      KL(q || posterior)    L + log evidence")
 for m, s in ((0.0, 1.0), (0.5, 0.5), (1.5, 0.3), (-1.0, 0.2), (2.0, 0.8)):
     data, kl_prior, kl_posterior = terms(m, s)
     L = data + kl_prior
-    print(f"{m:5.1f} {s:5.1f}   {L:8.4f} = {data:8.4f} + {kl_prior:.4f}      {kl_posterior:12.4f}    {L + log_evidence:16.4f}")
+    print(f"{m:5.1f} {s:5.1f}   {L:8.4f} = {data:8.4f} + {kl_prior:.4f} {kl_posterior:17.4f} {L + log_evidence:19.4f}")
     assert abs(L + log_evidence - kl_posterior) < 1e-9
 
-covariance = np.eye(N) / tau + np.outer(x, x) / l**2                      # the evidence in closed form: Y is jointly Gaussian
+covariance = np.eye(N) / tau + np.outer(x, x) / l**2                      # the evidence in closed form: Y is Gaussian
 closed = -0.5 * (y @ np.linalg.solve(covariance, y) + np.linalg.slogdet(2 * np.pi * covariance)[1])
 assert abs(log_evidence - closed) < 1e-9
 
@@ -136,7 +136,7 @@ plt.show()
 # %%
 rng = np.random.default_rng(1)
 keep1, keep2, l, N = 0.7, 0.4, 1.7, 3
-M1, b1, M2, b2 = rng.standard_normal((3, 2)), rng.standard_normal(3), rng.standard_normal((2, 3)), rng.standard_normal(2)
+M1, b1, M2, b2 = (rng.standard_normal(shape) for shape in ((3, 2), 3, (2, 3), 2))
 X, Y = rng.standard_normal((N, 2)), np.array([1, 0, 1])
 
 
@@ -152,10 +152,10 @@ def probability(z, keep):
 
 draws = [(probability(z1, keep1) * probability(z2, keep2), np.array(z1), np.array(z2))
          for z1 in itertools.product((0, 1), repeat=2) for z2 in itertools.product((0, 1), repeat=3)]
-KL = l**2 / 2 * (keep1 * (M1**2).sum() + keep2 * (M2**2).sum() + (b1**2).sum() + (b2**2).sum())      # explained in section 3.4
-L = sum(p * nll(n, z1, z2) for n in range(N) for p, z1, z2 in draws) + KL                             # the exact L(theta)
+KL = l**2 / 2 * (keep1 * (M1**2).sum() + keep2 * (M2**2).sum() + (b1**2).sum() + (b2**2).sum())      # see section 3.4
+L = sum(p * nll(n, z1, z2) for n in range(N) for p, z1, z2 in draws) + KL                             # exact
 
-B, weights, estimates = 2, [], []                            # every L-hat there is: 3 minibatches, and 32 x 32 draws for their two examples
+B, weights, estimates = 2, [], []              # every L-hat there is: 3 minibatches, 32 x 32 draws for their two examples
 for batch in itertools.combinations(range(N), B):
     for (p, z1, z2), (q, z3, z4) in itertools.product(draws, draws):
         weights.append(p * q / 3)
@@ -172,7 +172,8 @@ assert abs(mean - L) < 1e-12 * L * len(estimates)
 # through sums.
 
 # %%
-net = nn.Network(fc1=nn.Dense(2, 3, noise=nn.Bernoulli(keep1)), tanh=nn.Tanh(), fc2=nn.Dense(3, 2, noise=nn.Bernoulli(keep2)))
+net = nn.Network(fc1=nn.Dense(2, 3, noise=nn.Bernoulli(keep1)), tanh=nn.Tanh(),
+                 fc2=nn.Dense(3, 2, noise=nn.Bernoulli(keep2)))
 theta = {"fc1": {"M": M1, "b": b1}, "fc2": {"M": M2, "b": b2}}
 objective = bayes.Objective(net, bayes.Prior(l), bayes.Categorical(), num_data=N)
 exact_terms, exact_grad = exact.value_and_grad(objective, theta, X, Y)
@@ -192,7 +193,7 @@ print(f"largest difference between the mean gradient of L-hat/N and the gradient
 assert worst < 1e-12
 
 # %% [markdown]
-# Two ways to get it wrong, both seen in real code. Forget the factor $N/B$, and the prior counts $N/B$ times too much. Or average the
+# Two ways to get it wrong. Forget the factor $N/B$, and the prior counts $N/B$ times too much. Or average the
 # *probabilities* of several passes inside the logarithm: that is a fine prediction (notebook 6), but as an objective it is another one,
 # below $L$, because the logarithm of a mean is larger than the mean of the logarithms (Jensen's inequality).
 
@@ -206,7 +207,8 @@ fig, ax = plt.subplots(figsize=(8, 3.2))
 ax.hist(estimates, bins=60, weights=weights, color=BLUE, alpha=0.7)
 ax.axvline(L, color=RED, linewidth=2, label=f"L = {L:.2f}, and the mean of all L-hat")
 ax.axvline(without_scale, color=GREY, linestyle="--", label=f"mean without the factor N/B: {without_scale:.2f}")
-ax.set(xlabel="L-hat, nats", ylabel="probability", title=f"{len(estimates)} values of L-hat: each is off, their mean is exactly L")
+ax.set(xlabel="L-hat, nats", ylabel="probability")
+ax.set_title(f"{len(estimates)} values of L-hat: each is off, their mean is exactly L")
 ax.legend(fontsize=9)
 plt.show()
 
@@ -241,8 +243,8 @@ rates = 0.25 / (1 + np.arange(steps) / 50) ** 0.9                             # 
 descent, paths = [start], [np.tile(start, (runs, 1))]                         # all runs of SGD at once, one per row
 for rate in rates:
     descent.append(descent[-1] - rate * (A @ descent[-1] - c) / N)
-    M, rows = paths[-1], rng.integers(N, size=runs)                           # each run draws one example (N/B = 40) ...
-    xz = X[rows] * (rng.random((runs, 2)) < keep)                             # ... and one mask for it
+    M, rows = paths[-1], rng.integers(N, size=runs)                           # each run draws one example, N/B = 40,
+    xz = X[rows] * (rng.random((runs, 2)) < keep)                             # and one mask for it
     residual = y[rows] - (xz * M).sum(axis=1)
     paths.append(M - rate * (-tau * residual[:, None] * xz + keep * l**2 * M / N))
 descent, paths = np.array(descent), np.array(paths)                           # (steps + 1, 2), (steps + 1, runs, 2)
@@ -250,15 +252,16 @@ descent, paths = np.array(descent), np.array(paths)                           # 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.2))
 g1, g2 = np.meshgrid(np.linspace(-1.2, 2.4, 121), np.linspace(-0.8, 2.6, 121))
 surface = 0.5 * (A[0, 0] * g1**2 + 2 * A[0, 1] * g1 * g2 + A[1, 1] * g2**2) - c[0] * g1 - c[1] * g2
-axes[0].contour(g1, g2, surface - surface.min(), levels=np.array([0.3, 1, 2, 4, 7, 11, 16, 22, 30]), colors=GREY, linewidths=0.6)
+axes[0].contour(g1, g2, surface - surface.min(), levels=[0.3, 1, 2, 4, 7, 11, 16, 22, 30], colors=GREY, linewidths=0.6)
 axes[0].plot(*paths[:, 0].T, color=BLUE, linewidth=0.7, label="SGD on L-hat, one run")
 axes[0].plot(*descent.T, color=ORANGE, linewidth=2.5, label="gradient descent on L")
 axes[0].plot(*optimum, "*", color=RED, markersize=15, label="the optimum of L")
 axes[0].set(xlabel="$M_1$", ylabel="$M_2$", title="Every step on L-hat is off,\nthe path arrives all the same")
 step, rms = np.arange(1, steps + 2), np.sqrt(((paths - optimum) ** 2).sum(axis=2).mean(axis=1))
 axes[1].loglog(step, rms, color=BLUE, linewidth=2, label=f"SGD on L-hat, root mean square of {runs} runs")
-axes[1].loglog(step, np.linalg.norm(descent - optimum, axis=1), color=ORANGE, linewidth=2, label="gradient descent on L")
-axes[1].loglog(step, np.linalg.norm(paths.mean(axis=1) - optimum, axis=1), color=GREEN, linewidth=0.8, label="mean of those runs")
+for path, color, width, label in ((descent, ORANGE, 2, "gradient descent on L"),
+                                  (paths.mean(axis=1), GREEN, 0.8, "mean of those runs")):
+    axes[1].loglog(step, np.linalg.norm(path - optimum, axis=1), color=color, linewidth=width, label=label)
 axes[1].set(xlabel="step", ylabel="distance from the optimum of L", ylim=(1e-4, 10))
 axes[1].set_title("The noise only adds a spread,\nwhich small steps average away")
 for ax in axes:
@@ -273,7 +276,8 @@ plt.show()
 # %%
 ends = paths[-1]
 standard_error = ends.std(axis=0, ddof=1) / np.sqrt(len(ends))
-for what, value in (("mean end, SGD", ends.mean(axis=0)), ("+-", standard_error), ("gradient descent", descent[-1]), ("optimum", optimum)):
+for what, value in (("mean end of SGD", ends.mean(axis=0)), ("+-", standard_error),
+                    ("gradient descent", descent[-1]), ("optimum", optimum)):
     print(f"{what:17}", value.round(4))
 assert np.all(np.abs(ends.mean(axis=0) - descent[-1]) < 4 * standard_error)
 assert rms[-1] < 0.1 * rms[0] and rms[-1] < rms[steps // 4] < rms[steps // 16]
@@ -336,10 +340,10 @@ print("    s    numerical KL at m = 1     formula     C(s)")
 for s in (0.1, 0.03, 0.01, 0.001, 1e-4):
     formula = keep * l**2 / 2 + l**2 / 2 * s**2 + C(s)
     print(f"{s:7g} {kl_numerical(1.0, s):18.6f} {formula:16.6f} {C(s):10.3f}")
-    assert abs(kl_numerical(1.0, s) - formula) < 1e-4 * s                 # the overlap at s = 0.1 is the largest error: 1e-6
+    assert abs(kl_numerical(1.0, s) - formula) < 1e-4 * s                 # the overlap at s = 0.1 is the largest error
 
 net1, prior = nn.Network(fc=nn.Dense(1, 1, noise=nn.Bernoulli(keep))), bayes.Prior(l)
-for m in (0.5, 1.0, -2.0):                                                # the package leaves C out, and has the gradient
+for m in (0.5, 1.0, -2.0):                                                # the package leaves C out; and its gradient
     params = {"fc": {"M": np.array([[m]]), "b": np.zeros(1)}}
     assert np.isclose(bayes.kl.value(net1, params, prior), keep * l**2 / 2 * m**2)
     slope = (kl_numerical(m + 0.01, 1e-3) - kl_numerical(m - 0.01, 1e-3)) / 0.02
@@ -350,13 +354,14 @@ fig, axes = plt.subplots(1, 2, figsize=(10, 3.8))
 ms = np.linspace(-2, 2, 401)
 for s, color in ((0.5, GREEN), (0.2, ORANGE), (0.05, BLUE)):
     w = np.linspace(-1.5, 2.5, 1201)
-    axes[0].plot(w, keep * np.exp(log_normal(w, 1, s)) + (1 - keep) * np.exp(log_normal(w, 0, s)), color=color, label=f"s = {s}")
+    q = keep * np.exp(log_normal(w, 1, s)) + (1 - keep) * np.exp(log_normal(w, 0, s))
+    axes[0].plot(w, q, color=color, label=f"s = {s}")
     curve = np.array([kl_numerical(m, s) for m in ms]) - C(s) - l**2 / 2 * s**2
     axes[1].plot(ms, curve, color=color, label=f"KL - C(s) - $l^2 s^2$/2, s = {s}")
 axes[1].plot(ms, keep * l**2 / 2 * ms**2, "--", color=GREY, linewidth=2, label="weight decay, keep $l^2$/2 $m^2$")
 axes[1].axhline(entropy_coin, color=GREY, linewidth=0.8, linestyle=":")
 axes[1].text(-1.95, entropy_coin + 0.04, "H(keep)", fontsize=8, color=GREY)
-axes[0].set(xlabel="weight w", ylabel="density q(w)", ylim=(0, 6), title="Dropout's q, blurred: two bumps, at 0 and at m = 1")
+axes[0].set(xlabel="weight w", ylabel="density q(w)", ylim=(0, 6), title="Dropout's q, blurred: bumps at 0 and at m = 1")
 axes[1].set(xlabel="m", ylabel="nats", title="KL becomes weight decay as s shrinks")
 for ax in axes:
     ax.legend(fontsize=8)
@@ -384,7 +389,8 @@ assert np.isclose(kl_numerical(0.0, 0.05) - C(0.05) - l**2 / 2 * 0.05**2, entrop
 # store $\mathrm{keep} \, M$.
 
 # %%
-net = nn.Network(fc1=nn.Dense(784, 500, noise=nn.Bernoulli(0.5)), relu=nn.ReLU(), fc2=nn.Dense(500, 10, noise=nn.Bernoulli(0.5)))
+drop = nn.Bernoulli(keep=0.5)
+net = nn.Network(fc1=nn.Dense(784, 500, noise=drop), relu=nn.ReLU(), fc2=nn.Dense(500, 10, noise=drop))
 params = net.init(0, np.float64)
 wd = bayes.kl.weight_decay(net, params, bayes.Prior(1.0), num_data=60_000)
 print(f"l = 1, keep = 1/2, N = 60,000: wd = {wd['fc1']['M']:.2e} for M, {wd['fc1']['b']:.2e} for b")
@@ -429,15 +435,17 @@ def kl_gaussian(m):
 numerical = np.array([kl_gaussian(m) for m in ms])
 closed = l**2 / 2 * (1 + v) * ms**2 - np.log(ms) - 0.5 * np.log(l**2 * v) - 0.5
 package = np.array([bayes.kl.value(mgn, {"fc": {"M": np.array([[m]]), "b": np.zeros(1)}}, prior) for m in ms])
-assert np.allclose(numerical, closed, atol=1e-9) and np.ptp(package - closed) < 1e-12          # the package: up to a constant
+assert np.allclose(numerical, closed, atol=1e-9) and np.ptp(package - closed) < 1e-12     # package: up to a constant
 least = 1 / (l * math.sqrt(1 + v))
 assert abs(ms[np.argmin(numerical)] - least) <= ms[1] - ms[0]
 
 fig, ax = plt.subplots(figsize=(8, 3.4))
 ax.plot(ms, numerical, color=BLUE, linewidth=2, label="KL of MGN, exactly")
-ax.plot(ms, l**2 / 2 * (1 + v) * ms**2 + numerical.min(), "--", color=GREY, label="its weight decay alone (shifted)")
+decay = l**2 / 2 * (1 + v) * ms**2
+ax.plot(ms, decay + numerical.min(), "--", color=GREY, label="its weight decay alone (shifted)")
 ax.axvline(least, color=RED, linestyle=":", label=f"least at m = 1/(l sqrt(1 + v)) = {least:.2f}")
-ax.set(xlabel="m", ylabel="nats", ylim=(0, 6), title="For MGN the prior keeps weights away from zero; weight decay alone would not")
+ax.set(xlabel="m", ylabel="nats", ylim=(0, 6))
+ax.set_title("For MGN the prior keeps weights away from zero; weight decay alone would not")
 ax.legend(fontsize=9)
 plt.show()
 
@@ -453,7 +461,8 @@ model = mb.BayesianNetwork(net, prior=bayes.Prior(1.0), params=net.init(0))
 explained = mb.checks.explain(model, x_small, y_small, num_data=60_000)
 for term in explained.terms:
     if term.kind != "setting":                       # N, B, l, keep and the weight decays are listed too
-        print(f"{term.name:10} {term.formula:32} {'left out' if term.value is None else f'{term.value:.1f}':>10} {term.unit}")
+        value = "left out" if term.value is None else f"{term.value:.1f}"
+        print(f"{term.name:10} {term.formula:32} {value:>10} {term.unit}")
 assert np.isclose(explained["L-hat"], explained["KL"] + explained["data"])
 assert np.isclose(explained["KL"], model.kl())
 

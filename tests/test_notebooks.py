@@ -1,6 +1,7 @@
 """The notebooks: committed with the outputs of their sources, complete, numbered without a gap, and running in a fresh kernel."""
 
 import ast
+import functools
 import importlib.util
 import re
 import subprocess
@@ -25,10 +26,12 @@ def load_build():
 build = load_build()
 
 
+@functools.cache
 def source(name):
     return build.read(FOLDER / f"{name}.py")
 
 
+@functools.cache
 def committed(name):
     return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
 
