@@ -399,6 +399,12 @@ def test_an_error_ends_the_processes(small, started):
     assert started and not any(process.is_alive() for process in started)
 
 
+def test_a_process_that_dies():
+    """As when the system ends it for want of memory: one error that the command line shows in one line."""
+    with pytest.raises(ChildProcessError, match="ended in the middle of its work"), jobs.new_processes(1) as pool:
+        pool.submit(os._exit, 1).result()
+
+
 SCRIPT = """
 import sys
 from minibayes import __main__
@@ -511,7 +517,8 @@ def test_the_title_says_what_was_found(rmse, far):
     """The grid search's standard error is 0.18, that of 2016 is 0.19 around 2.80."""
     title = report.finding(made_up(rmse=rmse))
     assert title.startswith("More than two" if far else "Within two")
-    assert (f"RMSE on boston against {report.GRID}" in title) == far and "log-likelihood on boston against" not in title
+    assert (f"RMSE on boston: {(rmse - 2.9) / 0.18:+.1f} against {report.GRID}" in title) == far
+    assert "log-likelihood on boston:" not in title
     assert "RMSE -0.250 ± 0.115" in title
 
 

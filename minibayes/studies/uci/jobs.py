@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from multiprocessing import parent_process
@@ -97,9 +98,11 @@ def new_processes(count):
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent)
     try:
         yield pool
-    except BaseException:
+    except BaseException as error:
         for process in started:
             process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise ChildProcessError("a process ended in the middle of its work: was it killed, or out of memory?") from None
         raise
     finally:
         pool.shutdown(cancel_futures=True)

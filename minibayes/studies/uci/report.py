@@ -105,7 +105,8 @@ def finding(result):
     """The figure's title, in what the numbers show: how far from the published figures, and MC against weight averaging."""
     compared = [(entry["data"], line, score) for entry in result["summary"] for line in entry["published"] if line["distance"]
                 for score in SCORES]
-    far = [f"{SCORES[score]} on {name} against {line['source']}" for name, line, score in compared if abs(line["distance"][score]) > 2]
+    far = [f"{SCORES[score]} on {name}: {line['distance'][score]:+.1f} against {line['source']}"
+           for name, line, score in compared if abs(line["distance"][score]) > 2]
     lines = []
     if compared and not far:
         lines.append(f"Within two standard errors of the published figures for {result['settings']['epochs']} epochs")
