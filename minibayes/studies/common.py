@@ -21,6 +21,19 @@ def add_options(parser):
     parser.add_argument("--threads", type=int, default=None, metavar="N", help="threads (default: all processors)")
 
 
+def add_training_options(parser, epochs):
+    """The options of the studies that train one kind of network; `epochs` says what the default is."""
+    parser.add_argument("--epochs", type=float, default=None, metavar="E", help=f"training epochs (default {epochs})")
+    parser.add_argument("--samples", type=int, default=None, metavar="T", help="stochastic passes")
+
+
+def training_steps(epochs, per_epoch, default):
+    """Minibatch steps for --epochs, or `default` if it was not given."""
+    if epochs is None:
+        return default
+    return max(1, round(require.real("--epochs", epochs, 0, 10_000, open_low=True) * per_epoch))
+
+
 def output_folder(path):
     """`path` as a folder that exists and can be written to; an error before any work if it cannot."""
     folder = Path(path)

@@ -142,16 +142,12 @@ def main(args):
     seed, seeds = require.integer("--seed", args.seed, 0), require.integer("--seeds", args.seeds, 1, 1000)
     samples = require.integer("--samples", (20 if args.quick else 50) if args.samples is None else args.samples, 1, 100_000)
     threads = nn.parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
-    if args.epochs is not None:
-        require.real("--epochs", args.epochs, 0, 10_000, open_low=True)
+    common.training_steps(args.epochs, 1, 1)  # a bad number shows before the data are read
     require.integer("--seed + --seeds", seed + seeds, 1, 2**64)
     folder = common.output_folder(args.out)
     images = data.mnist()
     per_epoch = -(-len(images[0]) // BATCH)
-    if args.epochs is None:
-        steps = per_epoch if args.quick else STEPS
-    else:
-        steps = max(1, round(args.epochs * per_epoch))
+    steps = common.training_steps(args.epochs, per_epoch, per_epoch if args.quick else STEPS)
     settings = {"quick": args.quick, "train_images": len(images[0]), "test_images": len(images[2]), "steps": steps,
                 "epochs": steps / per_epoch, "batch_size": BATCH, "rate": RATE, "momentum": MOMENTUM,
                 "policy": "inv", "weight_decay": DECAY, "keep": 0.5, "samples": samples,
