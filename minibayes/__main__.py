@@ -5,12 +5,15 @@ import sys
 
 from . import DivergenceError, InputError, __version__
 from .bench import command as bench
-from .studies import check, mnist, regression, uci
+from .studies import check, debug, mnist, ood, regression, rotate, uci
 
 COMMANDS = {
     "mnist": (mnist, "the poster's MNIST result: LeNet none / ip / all, by weight averaging and by MC; table, mnist.png, mnist.json"),
     "regression": (regression, "y = x sin x, and Mauna Loa CO2 scored on its real later months; table, regression.png, regression.json"),
     "uci": (uci, "the published regression benchmark on Boston and Concrete, or on a table of your own; table, uci.png, uci.json"),
+    "rotate": (rotate, "a turned digit: soft-max clouds, entropy and mutual information against the angle; rotate.png, rotate.json"),
+    "ood": (ood, "inputs unlike the training data: detection, calibration under shift, selective prediction; ood.png, ood.json"),
+    "debug": (debug, "which training labels are wrong, and which test digits does the network not know? debug.png, debug.json"),
     "check": (check, "every claim the project makes about the mathematics, measured; exit status 1 if one fails"),
     "bench": (bench, "speed on this machine as ratios: against its own sgemm peak, and against PyTorch if it is installed"),
 }
