@@ -589,8 +589,8 @@ def write_csv(path, small):
 
 def test_a_table_of_ones_own(small, tmp_path, capsys, monkeypatch, started, nothing_left_running):
     """The same bytes from two processes and from one job after the other here; the table on stdout, the time on stderr."""
-    write_csv(tmp_path / "mine.csv", small)
-    argv = ["uci", "--csv", str(tmp_path / "mine.csv"), "--target", "y", "--splits", "2", "--epochs", "4", "--samples", "20"]
+    write_csv(tmp_path / "boston", small)  # a name that is not enough to make it the published data
+    argv = ["uci", "--csv", str(tmp_path / "boston"), "--target", "y", "--splits", "2", "--epochs", "4", "--samples", "20"]
     first, second = tmp_path / "2", tmp_path / "1"
     assert run(*argv, "--threads", "2", "--out", str(first)) == 0
     out, err = capsys.readouterr()
@@ -602,11 +602,11 @@ def test_a_table_of_ones_own(small, tmp_path, capsys, monkeypatch, started, noth
     assert capsys.readouterr().out == out
     result = json.loads((first / "uci.json").read_text())
     assert out == report.summary_table(result) + "\n"
-    assert out.startswith("mine.csv: 40 rows, 3 features, target y; 2 splits, 4 epochs, T = 20\n")
+    assert out.startswith("boston: 40 rows, 3 features, target y; 2 splits, 4 epochs, T = 20\n")
     assert re.fullmatch(rf"\d+ s in 2 processes; wrote {re.escape(str(first))}/uci.json and .*/uci.png\n", err)
     assert list(result) == ["settings", "versions", "data", "results", "summary"]
-    assert result["data"] == {"mine.csv": {"rows": 40, "features": 3, "target": "y", "taus": None}}
-    assert result["results"] == uci.run(uci.splits("mine.csv", small, count=2), epochs=4, samples=20, executor=Inline())
+    assert result["data"] == {"boston": {"rows": 40, "features": 3, "target": "y", "taus": None}}
+    assert result["results"] == uci.run(uci.splits("boston", small, count=2), epochs=4, samples=20, executor=Inline())
     assert {p.name for p in first.iterdir()} == {"uci.json", "uci.png"}, "no temporary file is left"
     assert (first / "uci.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
