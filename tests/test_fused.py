@@ -377,3 +377,25 @@ def test_expected_pooling_in_stages():
     plain = net.expected_pooling(params, x, z, pooled)
     np.testing.assert_allclose(FusedNetwork(net).expected_pooling(params, x, z, pooled), plain, rtol=1e-12, atol=1e-12)
     assert np.abs(plain - net.forward(params, x, z)[0]).max() > 0.1
+
+
+class Doubled(nn.Dense):
+    """A user's own layer."""
+
+    def forward(self, params, x, z=1):
+        f, cache = super().forward(params, x, z)
+        return 2 * f, cache
+
+    def backward(self, params, cache, df, want_dx=True):
+        return super().backward(params, cache, 2 * df, want_dx)
+
+
+def test_a_subclass_runs_as_it_is():
+    rng = np.random.default_rng(0)
+    net = nn.Network(a=nn.Dense(4, 6), r=nn.ReLU(), b=nn.Dense(6, 5, noise=nn.Bernoulli(0.5)), c=Doubled(5, 3))
+    params, x = net.init(0, np.float64), rng.standard_normal((7, 4))
+    compare(net, params, x, net.sample(0, x.shape), rng, 1e-11)
+    z = net.sample(1, (2, 4))  # two passes, each shared by all inputs
+    wanted = np.stack([net.forward(params, x, {"b": z["b"][t:t + 1]})[0] for t in range(2)], axis=1).reshape(14, 3)
+    fused = FusedNetwork(net)
+    np.testing.assert_allclose(fused.passes(params, fused.prefix(params, x), z, 2), wanted, rtol=1e-11)

@@ -13,7 +13,7 @@ SPARSE = 0.35  # the share of non-zeros up to which row-sparse products win
 
 def fits(layer):
     """A pooling whose argmax fits in a byte."""
-    return isinstance(layer, MaxPool2d) and layer.size**2 <= 256
+    return type(layer) is MaxPool2d and layer.size**2 <= 256
 
 
 class ConvPool(Plain):

@@ -4,10 +4,13 @@ FusedNetwork is a drop-in for Network in the training step and in prediction: sa
 the plain layers). Its caches live in workspaces, one per thread, and are valid until that thread's next forward.
 
 What is different, each measured to be faster than what it replaces:
-- the convolution's response meets bias, noise and pooling in one kernel, block by block, and is not kept;
+- a convolution, its bias, noise and pooling are one compiled call, block by block, and the response is not kept; a chain of dense layers is
+  one call too. Compiled code calls BLAS itself, so threads seldom meet at the interpreter's lock;
 - dL/d(response) is non-zero at one place per pooling window and, of those, not where the unit was dropped: it is kept as (value, argmax)
   and multiplied by row-sparse kernels. A dense product takes over where too little is zero or the patch's rows are too short;
-- images with few channels go through im2col with one row per number of a patch.
+- patches are unrolled along one axis only, or, with few channels, into one row per number of a patch.
+
+A layer of another class, a subclass too, runs as it is.
 """
 
 import threading
@@ -30,13 +33,13 @@ class FusedNetwork(Network):
         while names:
             name = names.pop(0)
             layer, last = self.layers[name], self._stages[-1] if self._stages else None
-            if isinstance(layer, Conv2d) and names and fits(self.layers[names[0]]):
+            if type(layer) is Conv2d and names and fits(self.layers[names[0]]):
                 self._stages.append(ConvPool(name, layer, self.layers[names.pop(0)]))
-            elif isinstance(layer, Dense) and isinstance(last, DenseStack) and name not in self.noisy[:1]:
+            elif type(layer) is Dense and isinstance(last, DenseStack) and name not in self.noisy[:1]:
                 last.append(name, layer)
-            elif isinstance(layer, Dense):  # the first noise begins a stage
+            elif type(layer) is Dense:  # the first noise begins a stage
                 self._stages.append(DenseStack(name, layer))
-            elif isinstance(layer, ReLU) and isinstance(last, DenseStack):
+            elif type(layer) is ReLU and isinstance(last, DenseStack):
                 last.append_relu()
             else:
                 self._stages.append(Plain(name, layer))

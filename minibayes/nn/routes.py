@@ -89,21 +89,21 @@ class SharedRoute:
             after = self.layers[i + 1:]
             while after and isinstance(after[0][1], ReLU | Tanh):
                 after = after[1:]
-            if isinstance(layer, Dense) and after and noisy(after[0][1]):
+            if type(layer) is Dense and after and noisy(after[0][1]):
                 self.needed_by[name] = after[0][0]
 
     @classmethod
     def of(cls, net):
         """The route of a network, or None if some noise is not Bernoulli or not on a dense layer."""
-        fits = all(isinstance(net.layers[name], Dense) and isinstance(net.layers[name].noise, Bernoulli) for name in net.noisy)
+        fits = all(type(net.layers[name]) is Dense and isinstance(net.layers[name].noise, Bernoulli) for name in net.noisy)
         return cls(net) if net.noisy and fits else None
 
     def one_pass(self, params, h, z, work):
         """f of one pass at all inputs, from z with one row for each layer."""
         narrowed = False  # whether h has only the columns that this layer's noise keeps
         for name, layer in self.layers:
-            if not isinstance(layer, Dense):
-                h, _ = layer.forward(None, h)
+            if type(layer) is not Dense:
+                h, _ = layer.forward(params.get(name), h)
                 continue
             M, b = params[name]["M"], params[name]["b"]
             columns = np.flatnonzero(z[name][0]) if noisy(layer) else np.arange(M.shape[1])
