@@ -134,6 +134,20 @@ def test_the_solver_is_caffes(width):
         np.testing.assert_allclose(mine, caffes, rtol=1e-12)
 
 
+def test_the_networks_are_the_papers(record, monkeypatch):
+    """Four hidden layers with dropout before every layer but the first: ReLU at .1 with rate .01, tanh at .1 and .2 with half of it."""
+    seen = []
+    monkeypatch.setattr(co2.BayesianNetwork, "fit", lambda model, *args, **kwargs: seen.append((model.net, kwargs["optimizer"])) or 1 / 0)
+    for name, activation, keep, rate in zip(co2.NETS, (nn.ReLU, nn.Tanh, nn.Tanh), (0.9, 0.9, 0.8), (0.01, 0.005, 0.005), strict=True):
+        with pytest.raises(ZeroDivisionError):
+            co2.functions(record, name, width=1024, steps=1, samples=2, seed=0)
+        net, optimizer = seen.pop()
+        dense = [layer for layer in net.layers.values() if isinstance(layer, nn.Dense)]
+        assert [layer.n_out for layer in dense] == [1024] * 4 + [1] and optimizer.rate == rate
+        assert [layer.noise for layer in dense] == [nn.Delta()] + [nn.Bernoulli(keep)] * 4
+        assert sum(isinstance(layer, activation) for layer in net.layers.values()) == 4
+
+
 @pytest.fixture(scope="module")
 def drawn(record):
     return {name: co2.functions(record, name, width=16, steps=200, samples=60, seed=1) for name in co2.NETS}
@@ -294,18 +308,18 @@ def test_titles_are_computed(tiny):
     """Other scores, other titles."""
     result, shown = tiny
     changed = json.loads(json.dumps(result))
+    share = {("mc", "year 1"): 0.375, ("mc", "years 21-39"): 0.125, ("mc", "years 11-20"): 0.25, ("weight-averaging", "years 11-20"): 0.5,
+             ("", "years 11-20"): 0.75, ("mc", "between the points"): 0.625, ("mc", "beyond them"): 0.0625}
     for row in [*changed["sine"]["scores"], *changed["co2"]["scores"]]:
-        row |= {"coverage_2": 0.125, "rmse": 77.7, "std": 5.5}
-    for horizon, share in (("year 1", 0.375), ("years 11-20", 0.25)):
-        for row in changed["co2"]["scores"]:
-            row["coverage_2"] = share if row["horizon"] == horizon else row["coverage_2"]
+        row["coverage_2"] = share.get((row["rule"], row.get("horizon", row.get("region"))), 0.99)
+        row |= {"rmse": 77.7, "std": 5.5} if row["rule"] == "mc" and "year 1" not in row.values() else {"rmse": 1.0, "std": 1.0}
     changed["growing_noise"] |= {"gain": -9.25, "gain_se": 1.5}
     titles = [ax.get_title() for ax in report.figure(changed, shown).figure.axes]
-    assert "12% of the truth between" in titles[0] and "12% beyond" in titles[0]
+    assert "62% of the truth between" in titles[0] and "6% beyond" in titles[0]
     assert "errs by 77.7" in titles[1] and "-9.25 ± 1.50" in titles[2]
     for title, name in zip(titles[3:5], co2.NETS, strict=False):
         assert name in title and "38% of year 1, 12% of years 21-39" in title and "77.7 ppm and the std is 5.5 ppm" in title
-    assert "averaging hold 25%,\nof weight averaging 25%; the straight line's 25%" in titles[5]
+    assert "averaging hold 25%,\nof weight averaging 50%; the straight line's 75%" in titles[5]
 
 
 def test_coverage_by_horizon(tiny):

@@ -60,9 +60,10 @@ def of(rows, **wanted):
 
 
 def finish(ax, title, x, y, legend):
-    plots.finish(ax, title, x, y, legend=False)
-    ax.title.set_fontsize(10)
-    ax.legend(fontsize=8, loc=legend)
+    ax.set_title(title, fontsize=10)
+    ax.set(xlabel=x, ylabel=y)
+    ax.grid(True, alpha=0.3)
+    ax.legend(fontsize=7, loc=legend)
     return ax
 
 
