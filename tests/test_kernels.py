@@ -45,7 +45,8 @@ def test_bernoulli_kernel(keep, units):
     kernels.bernoulli(*args, fast)
     kernels.bernoulli.py_func(*args, slow)
     chosen = range(0, units, 7)
-    naive = [[bernoulli_unit(keep, u, units, int(e), int(layer), int(t), KEY) for u in chosen] for e, t in zip(examples, passes, strict=True)]
+    pairs = [(int(e), int(t)) for e, t in zip(examples, passes, strict=True)]
+    naive = [[bernoulli_unit(keep, u, units, e, int(layer), t, KEY) for u in chosen] for e, t in pairs]
     assert (fast == slow).all()
     assert fast[:, ::7].tolist() == naive
 
