@@ -192,7 +192,7 @@ assert share < 0.25
 # %%
 dM_dense, dM_sparse = np.empty_like(rows), np.empty((50, 5, 100), np.float32)
 dx_dense, dx_sparse = np.empty_like(h), np.empty_like(h)
-value, index = np.empty(delta.size, np.float32), np.empty(delta.size, np.int64)
+value, offset = np.empty(delta.size, np.float32), np.empty(delta.size, np.uint64)
 
 
 def dense():
@@ -200,8 +200,8 @@ def dense():
 
 
 def sparse():
-    kernels.pooled_conv_dM(delta, arg, 2, 2, h, 5, 1, value, index, dM_sparse)
-    kernels.pooled_conv_dx(delta, arg, 2, 2, rows.reshape(50, 5, 100), 5, 1, value, index, dx_sparse)
+    kernels.pooled_conv_dM(delta, arg, 2, 2, h.reshape(-1), 12, 240, 1, 20, value, offset, dM_sparse)
+    kernels.pooled_conv_dx(delta, arg, 2, 2, rows.reshape(50, 5, 100), 1, value, offset, dx_sparse)
 
 
 with threadpool_limits(1):

@@ -244,6 +244,7 @@ def test_noisy_max_pool_and_back(size, stride, per, bernoulli, seed):
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 3), st.integers(1, 2), st.integers(1, 3), st.integers(1, 3), st.floats(0, 1), st.integers(0, 2**32 - 1))
 def test_sparse_products_are_the_dense_ones(k, stride, size, pool_stride, density, seed):
+    """On the images as they are, and on strips, where a patch is one run (here two numbers longer, which must not matter)."""
     rng = np.random.default_rng(seed)
     x, K = rng.standard_normal((2, 9, 8, 3)), 11
     cols = reference.im2col(x, k, stride, 0)
@@ -259,14 +260,30 @@ def test_sparse_products_are_the_dense_ones(k, stride, size, pool_stride, densit
     dM = np.einsum("nijo,nijd->od", dy, cols)
     dx = np.zeros(x.shape)
     kernels.col2im(np.ascontiguousarray(dy @ M.reshape(K, -1)), k, k, stride, 0, dx)
-    for dM_kernel, dx_kernel in ((kernels.pooled_conv_dM, kernels.pooled_conv_dx),
-                                 (kernels.pooled_conv_dM.py_func, kernels.pooled_conv_dx.py_func)):
-        value, index = np.empty(2 * P * Q + K + 8), np.empty(2 * P * Q + K + 8, np.int64)
-        got, back = np.full((K, k, k * 3), np.nan), np.full(x.shape, np.nan)
-        dM_kernel(delta, arg, size, pool_stride, x, k, stride, value, index, got)
-        dx_kernel(delta, arg, size, pool_stride, M, k, stride, value, index, back)
+    for form in (lambda kernel: kernel, lambda kernel: kernel.py_func):
+        value, offset = np.empty(2 * P * Q + K + 8), np.empty(2 * P * Q + K + 8, np.uint64)
+        got, back, strip = np.full((K, k, k * 3), np.nan), np.full(x.shape, np.nan), 8 * k * 3
+        form(kernels.pooled_conv_dM)(delta, arg, size, pool_stride, x.reshape(-1), 9, 8 * 3, stride, stride * 3, value, offset, got)
+        form(kernels.pooled_conv_dx)(delta, arg, size, pool_stride, M, stride, value, offset, back)
         np.testing.assert_allclose(got.reshape(K, -1), dM, rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(back, dx, rtol=1e-12, atol=1e-12)
+        strips, long = np.full(2 * Ho * strip + 2, np.nan), np.full((K, 1, k * k * 3 + 2), np.nan)
+        form(kernels.strips)(x, k, stride, strips)
+        form(kernels.pooled_conv_dM)(delta, arg, size, pool_stride, strips, Ho, strip, 1, stride * k * 3, value, offset, long)
+        got = long[:, 0, :-2].reshape(K, k, k, 3).transpose(0, 2, 1, 3)
+        np.testing.assert_allclose(got.reshape(K, -1), dM, rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 7, 1030]), st.floats(0, 1), st.booleans(), st.integers(0, 2**32 - 1))
+def test_a_sparse_product_is_the_product(I, J, D, density, turned, seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.standard_normal((I, J)) * (rng.random((I, J)) < density), rng.standard_normal((J, D))
+    a = np.ascontiguousarray(a.T).T if turned else a
+    for product in (kernels.sparse_product, kernels.sparse_product.py_func):
+        c = np.full((I, D), np.nan)
+        product(a, b, c)
+        np.testing.assert_allclose(c, a @ b, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("optimizer", [nn.SGD(0.1, momentum=0.9, policy="inv", multipliers={"fc1": {"b": 2.0}}), nn.Adam(0.01)], ids=repr)

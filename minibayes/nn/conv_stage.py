@@ -1,5 +1,7 @@
 """The stage that convolutions run in: Conv2d, its noise and the MaxPool2d after it, block by block, with a sparse backward."""
 
+import math
+
 import numpy as np
 
 from . import kernels
@@ -7,8 +9,9 @@ from .layers import MaxPool2d
 from .stages import Plain, grads_like
 
 BLOCK = 8  # images whose patches and responses are in memory at a time: they stay in the second-level cache
-NARROW = 32  # a patch's rows of k*C numbers are short below this: planes, and dense products
+NARROW = 32  # a patch's rows of k*C numbers are short below this: planes, and strips
 SPARSE = 0.35  # the share of non-zeros up to which row-sparse products win
+RUN = 16  # a patch in a strip is read up to a multiple of this many numbers: whole vectors
 
 
 def fits(layer):
@@ -67,26 +70,36 @@ class ConvPool(Plain):
         kernels.noisy_max_pool_value(y.reshape(-1), H * W * C, W * C, W, b, z, self.pool.size, self.pool.stride, repeat, out)
 
     def backward(self, params, cache, df, want_dx, work, out):
-        (x, arg, slope), layer, pool, params = cache, self.layer, self.pool, params[self.name]
-        B, (Ho, Wo, K), k = len(x), self._response_shape(x), layer.kernel
+        (x, arg, slope), layer, params = cache, self.layer, params[self.name]
         out = grads_like(params) if out is None else out[self.name]
         delta = work((self.name, "delta"), df.shape, df.dtype)
         count = kernels.noisy_max_pool_backward(np.ascontiguousarray(df), slope, delta, out["b"])
+        dense = count > SPARSE * len(x) * math.prod(self._response_shape(x))
         dx = work((self.name, "dx"), x.shape, df.dtype) if want_dx else x
-        if self.narrow or count > SPARSE * B * Ho * Wo * K:
-            dM = self._rows(out) if not self.narrow or layer.c_in == 1 else work("dM", self._rows(params).shape, x.dtype)
-            kernels.conv_backward(x, params["M"].reshape(K, -1), delta, arg, *self._sizes(), BLOCK, *self._scratch(x, work), dM,
-                                  want_dx, dx)
-            if self.narrow and layer.c_in > 1:
-                out["M"][...] = dM.reshape(K, layer.c_in, k, k).transpose(0, 2, 3, 1)
-        else:
-            value, index = work("value", (delta[..., 0].size + K + 8,), df.dtype), work("index", (delta[..., 0].size + K + 8,), np.int64)
-            kernels.pooled_conv_dM(delta, arg, pool.size, pool.stride, x, k, layer.stride, value, index, out["M"].reshape(K, k, -1))
-            if want_dx:
-                kernels.pooled_conv_dx(delta, arg, pool.size, pool.stride, params["M"].reshape(K, k, -1), k, layer.stride, value, index, dx)
+        (self._dense_products if dense else self._sparse_products)(x, delta, arg, params["M"], out["M"], want_dx, dx, work)
         if want_dx and layer.padding:
             dx = dx[:, layer.padding:-layer.padding, layer.padding:-layer.padding]
         return dx if want_dx else None, {self.name: out}
+
+    def _dense_products(self, x, delta, arg, M, dM, want_dx, dx, work):
+        (K, k, _, C), rows = M.shape, work("dM", (len(M), M[0].size), x.dtype)
+        kernels.conv_backward(x, M.reshape(K, -1), delta, arg, *self._sizes(), BLOCK, *self._scratch(x, work), rows, want_dx, dx)
+        dM[...] = rows.reshape(K, C, k, k).transpose(0, 2, 3, 1) if self.narrow else rows.reshape(M.shape)
+
+    def _sparse_products(self, x, delta, arg, M, dM, want_dx, dx, work):
+        (_, H, W, C), (Ho, _, K), k, stride = x.shape, self._response_shape(x), self.layer.kernel, self.layer.stride
+        size = delta[..., 0].size + K + 8
+        value, offset, pool = work("value", (size,), x.dtype), work("offset", (size,), np.uint64), (self.pool.size, self.pool.stride)
+        if self.narrow:
+            strip, run = W * k * C, -(-k * k * C // RUN) * RUN
+            strips, rows = work("strips", (len(x) * Ho * strip + run,), x.dtype), work("dM", (K, 1, run), x.dtype)
+            kernels.strips(x, k, stride, strips)
+            kernels.pooled_conv_dM(delta, arg, *pool, strips, Ho, strip, 1, stride * k * C, value, offset, rows)
+            dM[...] = rows[:, 0, :k * k * C].reshape(K, k, k, C).transpose(0, 2, 1, 3)
+        else:
+            kernels.pooled_conv_dM(delta, arg, *pool, x.reshape(-1), H, W * C, stride, stride * C, value, offset, dM.reshape(K, k, -1))
+        if want_dx:
+            kernels.pooled_conv_dx(delta, arg, *pool, M.reshape(K, k, -1), stride, value, offset, dx)
 
     def _sizes(self):
         """As the kernels take them: k, stride, narrow, size, pool_stride."""

@@ -3,9 +3,13 @@
 All arguments that end in s are tuples with one entry a layer.
 """
 
+import numpy as np
 from numba import njit
 
 from .blas import gemm
+
+SPARSE = 0.35  # the share of non-zeros in dL/df up to which a row-sparse product wins over BLAS
+WIDE = 1024  # columns of a row-sparse product at a time: what they need of b stays in the second-level cache
 
 
 @njit(nogil=True, cache=True)
@@ -52,10 +56,37 @@ def multiply(x, z, out):
 
 @njit(nogil=True, cache=True)
 def where_positive(df, f, out):
-    """out = df [f > 0]: the derivative of a ReLU whose output is f."""
-    flat, d, o = f.reshape(-1), df.reshape(-1), out.reshape(-1)
+    """out = df [f > 0]: the derivative of a ReLU whose output is f. Returns the number of its non-zeros."""
+    flat, d, o, count = f.reshape(-1), df.reshape(-1), out.reshape(-1), 0
     for i in range(len(flat)):
         o[i] = d[i] * (flat[i] > 0)  # without a branch, which would be guessed wrong half of the time
+        count += o[i] != 0
+    return count
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"})
+def sparse_product(a, b, c):
+    """c[i, :] = sum over j with a[i, j] != 0 of a[i, j] b[j, :], eight at a time.   a (I, J), any strides;  b (J, D);  c (I, D), written."""
+    (I, J), D = a.shape, b.shape[1]
+    value, row = np.empty(J + 8, a.dtype), np.empty(J + 8, np.int64)
+    for first in range(0, D, WIDE):
+        last = min(first + WIDE, D)
+        for i in range(I):
+            count, out = 0, c[i, first:last]
+            for j in range(J):
+                value[count], row[count] = a[i, j], j
+                count += a[i, j] != 0
+            while count % 8:  # fill up with zeros times something that exists
+                value[count], row[count] = 0, 0
+                count += 1
+            out[:] = 0
+            for s in range(0, count, 8):
+                v0, v1, v2, v3 = value[s], value[s + 1], value[s + 2], value[s + 3]
+                v4, v5, v6, v7 = value[s + 4], value[s + 5], value[s + 6], value[s + 7]
+                b0, b1, b2, b3 = b[row[s]][first:last], b[row[s + 1]][first:last], b[row[s + 2]][first:last], b[row[s + 3]][first:last]
+                b4, b5, b6, b7 = b[row[s + 4]][first:last], b[row[s + 5]][first:last], b[row[s + 6]][first:last], b[row[s + 7]][first:last]
+                for d in range(len(out)):
+                    out[d] += (v0 * b0[d] + v1 * b1[d] + v2 * b2[d] + v3 * b3[d]) + (v4 * b4[d] + v5 * b5[d] + v6 * b6[d] + v7 * b7[d])
 
 
 @njit(nogil=True, cache=True)
@@ -63,20 +94,24 @@ def dense_stack_backward(df, x, Ms, zs, noisy, relu, xzs, fs, ds, dMs, dbs, want
     """for each layer l, the last first:  df = df [f_l > 0] if relu[l];  dM_l = sum_n df[n] xz_l[n]^T,  db_l = sum_n df[n];
     df = z_l o (M_l^T df), the derivative in the layer's input.
 
-    ds: scratch in the shapes of fs;   dM_l, db_l are written, and dx, the derivative in x, if wanted.
+    ds: scratch in the shapes of fs;   dM_l, db_l are written, and dx, the derivative in x, if wanted. Behind a ReLU, and dropped by the
+    next layer's noise, most of df is exactly zero: then the products are row-sparse.
     """
     d = df
     for back in range(len(Ms)):
-        l = len(Ms) - 1 - back
+        l, sparse = len(Ms) - 1 - back, False
         if relu[l]:
-            where_positive(d, fs[l], ds[l])
+            sparse = where_positive(d, fs[l], ds[l]) < SPARSE * d.size
             d = ds[l]
         inputs = x
         if noisy[l]:
             inputs = xzs[l]
         elif l > 0:
             inputs = fs[l - 1]
-        gemm(True, False, d, inputs, 0, dMs[l])
+        if sparse:
+            sparse_product(d.T, inputs, dMs[l])
+        else:
+            gemm(True, False, d, inputs, 0, dMs[l])
         db = dbs[l]
         db[:] = 0
         for n in range(len(d)):
@@ -87,7 +122,10 @@ def dense_stack_backward(df, x, Ms, zs, noisy, relu, xzs, fs, ds, dMs, dbs, want
         din = dx
         if l > 0:
             din = ds[l - 1]
-        gemm(False, False, d, Ms[l], 0, din)
+        if sparse:
+            sparse_product(d, Ms[l], din)
+        else:
+            gemm(False, False, d, Ms[l], 0, din)
         if noisy[l]:
             multiply(din, zs[l], din)
         d = din
