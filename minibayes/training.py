@@ -58,7 +58,7 @@ class Run:
         epoch, index = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._epoch = epoch
-            self._permutation = np.random.default_rng([self.order.seed, epoch]).permutation(len(self.x))
+            self._permutation = np.random.default_rng([self.order.seed, epoch]).permutation(len(self.x)).astype(np.int64, copy=False)
         return self._permutation[index * self.batch_size:(index + 1) * self.batch_size]
 
     def examples_before(self, step):
@@ -69,7 +69,7 @@ class Run:
         """Forward and backward of one shard: z depends on (seed, epoch, layer, example, unit), not on the shard."""
         x, y = self.x.take(rows, axis=0), self.y.take(rows, axis=0)
         passes = np.full(len(rows), epoch, np.uint64)
-        z = self.objective.net.draw(self.key, len(rows), x.shape[1:], rows.astype(np.uint64), passes, x.dtype)
+        z = self.objective.net.draw(self.key, len(rows), x.shape[1:], rows.view(np.uint64), passes, x.dtype)
         with quiet_overflow():
             return self.objective.data_term(params, x, y, z, batch, **out)
 
@@ -91,12 +91,12 @@ class Run:
         else:
             terms, grads = self.objective.combine(state.params, shards, B)
             params, optimizer = self.optimizer.update(state.params, grads, state.optimizer)
-        if not np.isfinite(terms.per_datum):
+        if not math.isfinite(terms.per_datum):
             raise DivergenceError(f"the loss became {terms.per_datum} at step {state.step + 1} (epoch {epoch + 1}): "
                                   "lower the learning rate, or look at the data's scale")
         nll, loss, count = state.sums
         sums = nll + B * terms.nll, loss + B * terms.per_datum, count + B
-        return replace(state, step=state.step + 1, params=params, optimizer=optimizer, sums=sums)
+        return State(state.step + 1, params, optimizer, sums, state.history)
 
 
 def quiet_overflow():

@@ -85,11 +85,10 @@ class DenseStack(Plain):
         zs, noisy = self._noise(z, x.dtype)
         xzs, fs, ds = self._arrays(len(x), x.dtype, work)
         kernels.dense_stack(x, Ms, bs, zs, noisy, tuple(self.relu), xzs, fs)
-        return fs[-1], (x, zs, noisy, xzs, fs, ds)
+        return fs[-1], (x, Ms, zs, noisy, xzs, fs, ds)
 
     def backward(self, params, cache, df, want_dx, work, out):
-        x, zs, noisy, xzs, fs, ds = cache
-        Ms, _ = self._params(params)
+        x, Ms, zs, noisy, xzs, fs, ds = cache
         grads = {name: grads_like(params[name]) if out is None else out[name] for name in self.names}
         dMs, dbs = self._params(grads)
         dx = work((self.name, "dx"), x.shape, x.dtype) if want_dx else x

@@ -55,12 +55,28 @@ def multiply(x, z, out):
 
 
 @njit(nogil=True, cache=True)
-def where_positive(df, f, out):
-    """out = df [f > 0]: the derivative of a ReLU whose output is f. Returns the number of its non-zeros."""
-    flat, d, o, count = f.reshape(-1), df.reshape(-1), out.reshape(-1), 0
+def multiply_in_place(x, z):
+    """x[n, d] *= z[n, d].   z (B or 1, D or 1). A loop of its own: `multiply` cannot use vector instructions where out is x."""
+    if z.shape == x.shape:
+        flat, noise = x.reshape(-1), z.reshape(-1)
+        for i in range(len(flat)):
+            flat[i] *= noise[i]
+        return
+    zn, zd = int(z.shape[0] > 1), int(z.shape[1] > 1)
+    for n in range(len(x)):
+        row, drawn = x[n], z[n * zn]
+        for d in range(len(row)):
+            row[d] *= drawn[d * zd]
+
+
+@njit(nogil=True, cache=True)
+def where_positive(d, f):
+    """d *= [f > 0], the derivative of a ReLU whose output is f. Returns the number of non-zeros left."""
+    flat, outputs, count = d.reshape(-1), f.reshape(-1), 0
     for i in range(len(flat)):
-        o[i] = d[i] * (flat[i] > 0)  # without a branch, which would be guessed wrong half of the time
-        count += o[i] != 0
+        flat[i] *= outputs[i] > 0  # without a branch, which would be guessed wrong half of the time
+    for i in range(len(flat)):
+        count += flat[i] != 0
     return count
 
 
@@ -101,8 +117,10 @@ def dense_stack_backward(df, x, Ms, zs, noisy, relu, xzs, fs, ds, dMs, dbs, want
     for back in range(len(Ms)):
         l, sparse = len(Ms) - 1 - back, False
         if relu[l]:
-            sparse = where_positive(d, fs[l], ds[l]) < SPARSE * d.size
-            d = ds[l]
+            if back == 0:  # df is the caller's
+                ds[l][...] = df
+                d = ds[l]
+            sparse = where_positive(d, fs[l]) < SPARSE * d.size
         inputs = x
         if noisy[l]:
             inputs = xzs[l]
@@ -127,5 +145,5 @@ def dense_stack_backward(df, x, Ms, zs, noisy, relu, xzs, fs, ds, dMs, dbs, want
         else:
             gemm(False, False, d, Ms[l], 0, din)
         if noisy[l]:
-            multiply(din, zs[l], din)
+            multiply_in_place(din, zs[l])
         d = din
