@@ -297,14 +297,14 @@ for horizon, (start, end) in co2.HORIZONS.items():
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
-for ax, name, color in zip(axes, co2_bands, (BLUE, GREEN), strict=True):
+for ax, name in zip(axes, co2_bands, strict=True):
     mean, low, high, _ = (in_ppm(v) for v in curves[name])
-    ax.fill_between(record.time, low, high, color=color, alpha=0.3, linewidth=0, label="95 % band")
-    ax.plot(record.time, mean, color=color, label="mean of the passes")
+    ax.fill_between(record.time, low, high, color=BLUE, alpha=0.3, linewidth=0, label="95 % band")
+    ax.plot(record.time, mean, color=BLUE, label="mean of the passes")
     ax.plot(record.time, record.line, ":", color=GREY, label="straight line")
     ax.plot(record.time[:MONTHS], record.ppm[:MONTHS], color="black", linewidth=0.7, label="learned")
     ax.plot(record.time[MONTHS:], record.ppm[MONTHS:], color=RED, linewidth=0.7, label="what came")
-    ax.set(xlabel="year", ylabel="CO2, ppm")
+    ax.set(xlabel="year", ylabel="CO2, ppm" if ax is axes[0] else None)
     ax.set_title(f"{name}: the 95 % band holds {table[name, 'years 2-5'][1]:.0%} of years 2 to 5,\n"
                  f"{table[name, 'years 11-20'][1]:.0%} of years 11 to 20, {table[name, 'years 21-39'][1]:.0%} of the rest")
 axes[0].legend(fontsize=8, loc="upper left")

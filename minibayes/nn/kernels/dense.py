@@ -82,7 +82,7 @@ def where_positive(d, f):
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
 def sparse_product(a, b, c):
-    """c[i, :] = sum over j with a[i, j] != 0 of a[i, j] b[j, :], eight at a time.   a (I, J), any strides;  b (J, D);  c (I, D), written."""
+    """c[i, :] = sum over j with a[i, j] != 0 of a[i, j] b[j, :], by eights.   a (I, J), any strides;  b (J, D);  c (I, D), written."""
     (I, J), D = a.shape, b.shape[1]
     value, row = np.empty(J + 8, a.dtype), np.empty(J + 8, np.int64)
     for first in range(0, D, WIDE):
