@@ -328,8 +328,8 @@ assert all(table["relu", horizon][3] > table["straight line", horizon][3] for ho
 # is not among them.
 # - **With tanh the band does not even widen.** The choice of an activation function decides how uncertain the
 #   far future looks. That is a prior, chosen without meaning to.
-# - **The yearly cycle is not learned**, but for a few years in the middle of the window, where the relus' kinks
-# start from (the paper trained wider nets for longer). It counts as noise, and makes the band look generous near
+# - **The yearly cycle is not learned**, but for a few years in the middle of the window, $x = 0$, where all kinks
+# of a relu network with zero biases begin (the paper trained wider networks for longer). It counts as noise, and makes the band look generous near
 # the window.
 #
 # The months are not independent, so the percentages are those of one history, without an error bar.
@@ -453,9 +453,9 @@ assert sure_mc[9] > right[9] + 0.1                                    # less sur
 # %% [markdown]
 # From 0° to 60° all is as it should be: the fewer are right, the higher entropy and mutual information, the lower
 # the confidence. Then the story turns. Around 90° the network is *surer* again, and hardly a single one is right.
-# A lying 1 lies far from all the training digits, but not halfway between them: to this network it looks like a
-# bad example of another digit. MC averaging is less sure of it than weight averaging, not unsure enough.
-# Uncertainty that grows is a warning light; it is not the probability of being wrong.
+# A lying 1 is far from all the training digits, and yet this network takes it for a bad example of another one.
+# MC averaging is less sure of that than weight averaging, but much too sure. Uncertainty that grows is a warning
+# light; it is not the probability of being wrong.
 #
 # ## 8.7 Clothes for a network of digits
 #
@@ -567,9 +567,9 @@ plt.show()
 # %% [markdown]
 # On upright digits the network, trained shortly and with much dropout, is a little *under*-confident; the best
 # calibrated of the three rules is probabilistic pooling, without any averaging over passes. When the digits
-# lean, all three become over-confident, MC averaging the least: here it earns what the poster claims for it. It
-# is still far off at 45° and beyond. Calibration is
-# a property of a model *and of a data set*; being calibrated on one promises nothing for another.
+# lean, all three become over-confident, MC averaging the least from 30° on: here it earns what the poster claims
+# for it. It is still far off at 45° and beyond. Calibration is a property of a model *and of a data set*; being
+# calibrated on one promises nothing for another.
 #
 # Two cautions. The ECE depends on the bins, and is too large when bins hold few inputs. And a low ECE is not
 # yet a good prediction (exercise 3).
