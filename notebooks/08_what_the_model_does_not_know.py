@@ -329,8 +329,8 @@ assert all(table["relu", horizon][3] > table["straight line", horizon][3] for ho
 # - **With tanh the band does not even widen.** The choice of an activation function decides how uncertain the
 #   far future looks. That is a prior, chosen without meaning to.
 # - **The yearly cycle is not learned**, but for a few years in the middle of the window, $x = 0$, where all kinks
-# of a relu network with zero biases begin (the paper trained wider networks for longer). It counts as noise, and makes the band look generous near
-# the window.
+# of a relu network with zero biases begin (the paper trained wider networks for longer). The cycle counts as
+# noise, and makes the band look generous near the window.
 #
 # The months are not independent, so the percentages are those of one history, without an error bar.
 #
