@@ -186,7 +186,7 @@ def test_standard_errors_of_probabilities_by_enumeration():
 def test_no_noise_is_said_once(noise):
     net = models.mlp([2, 4, 2], noise=noise)
     m = mb.BayesianNetwork(net, params=net.init(0))
-    with pytest.warns(bayes.ZeroVarianceWarning) as caught:
+    with pytest.warns(bayes.ZeroVarianceWarning, match="all 5 passes .* the network has no noise") as caught:
         m.predict(X, samples=5)
     assert len(caught) == 1 and caught[0].filename == __file__
     with warnings.catch_warnings():
@@ -194,3 +194,16 @@ def test_no_noise_is_said_once(noise):
         assert m.predict(X, samples=1).mean.shape == (7, 2)
         m.predict(X, rule="weight-averaging")
         model(bayes.Categorical(), 3).predict(X, samples=2)
+
+
+def test_noise_that_does_not_reach_the_outputs():
+    """All units dead: said from ten passes on; few passes at few inputs may agree by chance, which is nothing to warn of."""
+    net = models.mlp([2, 4, 2], noise=nn.Bernoulli(0.5))
+    params = net.init(0)
+    params["fc1"]["b"] -= 100
+    m = mb.BayesianNetwork(net, params=params)
+    with pytest.warns(bayes.ZeroVarianceWarning, match="all 10 passes .* does not reach them"):
+        m.predict(X, samples=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert m.predict(X, samples=9).constant.all() and m.predict(X[:1], samples=50).constant.all()

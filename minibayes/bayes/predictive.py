@@ -21,11 +21,12 @@ RULES = ("mc", "weight-averaging", "probabilistic-pooling")
 SHARD = 64  # inputs per task of a deterministic rule
 BLOCK_PASSES = 64  # passes summarised at once
 FIRST_PASSES = 25  # of samples="auto", and the fewest it adds
+CHANCE = 10  # with fewer passes than this, or at one input, dropout may well give the same outputs each time
 TASKS = 16  # with fewer groups of inputs than this, the passes are divided among tasks too
 
 
 class ZeroVarianceWarning(UserWarning):
-    """All passes gave the same outputs: there is no noise in the network, so there is no uncertainty in the prediction."""
+    """All passes gave the same outputs: the network has no noise, or its noise does not reach them; the prediction has no uncertainty."""
 
 
 def predict(net, params, likelihood, x, rule="mc", samples=50, key=0, shared=False, keep_samples=False, threads=None,
@@ -78,8 +79,12 @@ def predict(net, params, likelihood, x, rule="mc", samples=50, key=0, shared=Fal
             summary.merge(block(done, more))
             done += more
     if rule == "mc" and done > 1 and summary.sameness.constant.all():
-        warnings.warn(f"all {done} passes gave the same outputs: the network has no noise (or none that shows), so the prediction has no "
-                      "model uncertainty; rule='weight-averaging' is one pass", ZeroVarianceWarning, stacklevel=3)
+        silent = all(layer.noise.variance == 0 for layer in net.layers.values())
+        if silent or done >= CHANCE and len(x) > 1:
+            warnings.warn(f"all {done} passes gave the same outputs: "
+                          + ("the network has no noise" if silent else "the network's noise does not reach them (are all units dead?)")
+                          + ", so the prediction has no model uncertainty; rule='weight-averaging' is one pass",
+                          ZeroVarianceWarning, stacklevel=3)
     samples = np.concatenate(kept) if keep_samples else None
 
     def log_density(y):
