@@ -530,7 +530,8 @@ for a, b in ((("none", WA), ("ip", WA)), (("none", WA), ("all", MC)), (("ip", MC
 poster = {key: r["error"] for key, r in final.items() if key[1] != PP}
 assert min(poster, key=poster.get) == ("all", MC) and max(poster, key=poster.get) == ("all", WA)
 for name, published, key in (("lenet-none", 1.0, ("none", WA)), ("lenet-all, MC, T = 50", 0.6, ("all", MC))):
-    print(f"MNIST, {name:21s}  replication about {published} %, here {100 * final[key]['error']:.2f} ± {100 * final[key]['error_se']:.2f} %")
+    here, se = 100 * final[key]["error"], 100 * final[key]["error_se"]
+    print(f"MNIST, {name:21s}  replication about {published} %, here {here:.2f} ± {se:.2f} %")
 assert final["all", PP]["nll"] < final["all", MC]["nll"]
 print("CIFAR-10, published:")
 for name, before, after, spread in (("network in network", 10.43, 10.27, 0.05), ("deeply supervised", 9.37, 9.32, 0.02),
