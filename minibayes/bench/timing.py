@@ -12,12 +12,12 @@ def seconds(function, *args):
     return time.perf_counter() - began
 
 
-def interleaved(candidates, rounds, pause=0.05):
+def interleaved(candidates, rounds, pause=0.2):
     """{name: median seconds} of the callables {name: f}, each called once in every round; the first round warms up and is not counted."""
     times = {name: [] for name in candidates}
     for counted in range(rounds + 1):
         for name, function in candidates.items():
-            time.sleep(pause)  # another library's threads may spin for a while after their work
+            time.sleep(pause)  # OpenBLAS's threads spin for a tenth of a second after their work, on the processor that the next needs
             took = seconds(function)
             if counted:
                 times[name].append(took)

@@ -7,7 +7,7 @@ What is different, each measured to be faster than what it replaces:
 - a convolution, its bias, noise and pooling are one compiled call, block by block, and the response is not kept; a chain of dense layers is
   one call too. Compiled code calls BLAS itself, so threads seldom meet at the interpreter's lock;
 - dL/d(response) is non-zero at one place per pooling window and, of those, not where the unit was dropped: it is kept as (value, argmax)
-  and multiplied by row-sparse kernels. A dense product takes over where too little is zero or the patch's rows are too short;
+  and multiplied by row-sparse kernels. So is dL/df of a dense layer behind a ReLU. A dense product takes over where too little is zero;
 - patches are unrolled along one axis only, or, with few channels, into one row per number of a patch.
 
 A layer of another class, a subclass too, runs as it is.

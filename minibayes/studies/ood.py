@@ -173,9 +173,10 @@ def draw(result, shown):
     at = {rule: error[rule, "turned", 45] for rule in RULES}
     axes[0, 2].set_title(f"Turned by 45° it errs on {at['mc']['error']:.0%} and is {at['mc']['confidence']:.0%} sure by MC,\n"
                          f"{at['weight-averaging']['confidence']:.0%} by weight averaging")
-    for ax, kind, last, unit in ((axes[1, 0], "turned", 90, "rotation, degrees"), (axes[1, 1], "noised", 0.5, "std of the noise")):
-        ends = {rule: error[rule, kind, last]["ece"] for rule in RULES}
-        plots.finish(ax, f"Calibration error of digits {kind} by {last:g}: {ends['mc']:.2f} by MC,\n"
+    for ax, kind, most, last, unit in ((axes[1, 0], "turned", 90, "90°", "rotation, degrees"),
+                                       (axes[1, 1], "noised", 0.5, "0.5", "std of the noise")):
+        ends = {rule: error[rule, kind, most]["ece"] for rule in RULES}
+        plots.finish(ax, f"Calibration error of digits {kind} by {last}: {ends['mc']:.2f} by MC,\n"
                      f"{ends['weight-averaging']:.2f} by weight averaging", unit, "expected calibration error")
     curves = {f"{plots.NAMES[rule]}, {SCORES[name]}": shown[rule]["risk"][name]
               for rule, name in (("mc", "entropy"), ("mc", "mutual_information"), ("weight-averaging", "entropy"))}
