@@ -399,6 +399,34 @@ def test_an_error_ends_the_processes(small, started):
     assert started and not any(process.is_alive() for process in started)
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_ctrl_c_while_a_process_starts(small, started, monkeypatch, when):
+    """The start is finished, then the interrupt arrives, and what was started is ended."""
+    start = jobs.Worker.start
+
+    def interrupted(self):
+        if when == "before":
+            signal.raise_signal(signal.SIGINT)
+        start(self)
+        if when == "after":
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(jobs.Worker, "start", interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        uci.run(two_splits(small), epochs=10**7, samples=1, processes=2)
+    assert len(started) == 1 and not started[0].is_alive() and signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_process_that_cannot_be_started(small, monkeypatch):
+    def refused(self):
+        raise OSError("out of processes")
+
+    monkeypatch.setattr(jobs.Worker, "start", refused)
+    with pytest.raises(OSError, match="out of processes"):
+        uci.run(two_splits(small), epochs=10**7, samples=1, processes=2)
+
+
 def test_a_process_that_dies():
     """As when the system ends it for want of memory: one error that the command line shows in one line."""
     with pytest.raises(ChildProcessError, match="ended in the middle of its work"), jobs.new_processes(1) as pool:

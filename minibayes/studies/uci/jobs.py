@@ -73,7 +73,31 @@ class Worker(SpawnProcess):
         try:
             super().start()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)  # a Ctrl-C of this moment arrives here now
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def interrupts_put_off():
+    """A Ctrl-C of these moments arrives when they are over. Signals are the main thread's; any other has nothing to put off."""
+    before, arrived = signal.getsignal(signal.SIGINT), []
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *signal_and_frame: arrived.append(signal_and_frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if arrived:
+            before(*arrived[0])
+
+
+class Pool(ProcessPoolExecutor):
+    """The standard library's pool starts its processes and its thread in `submit`; a Ctrl-C in the middle would leave them half there."""
+
+    def submit(self, *args, **options):
+        with interrupts_put_off():
+            return super().submit(*args, **options)
 
 
 def end_with_parent():
@@ -95,12 +119,13 @@ def new_processes(count):
         return started[-1]
 
     context.Process = worker
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent)
+    pool = Pool(count, mp_context=context, initializer=end_with_parent)
     try:
         yield pool
     except BaseException as error:
         for process in started:
-            process.terminate()
+            if process.pid:  # none if the system refused to start it
+                process.terminate()
         if isinstance(error, BrokenProcessPool):
             raise ChildProcessError("a process ended in the middle of its work: was it killed, or out of memory?") from None
         raise
