@@ -1,9 +1,13 @@
-"""A fixture for several test files: nothing is left running after a test."""
+"""For several test files: a Ctrl-C that arrives, and a fixture to see that nothing is left running after a test."""
 
+import signal
 import threading
 
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and every process started from there inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

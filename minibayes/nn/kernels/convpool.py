@@ -105,7 +105,8 @@ def noisy_max_pool(y, image, line, W, b, z, size, stride, out, arg, slope):
     bias, noise = np.empty(W * C, y.dtype), np.empty(W * C, z.dtype)
     v, s, a = np.empty(W * C, y.dtype), np.empty(W * C, y.dtype), np.empty(W * C, np.uint8)
     for j in range(W):
-        bias[j * C:(j + 1) * C] = b
+        for c in range(C):
+            bias[j * C + c] = b[c]
     for n in range(N):
         for p in range(P):
             for di in range(size):
@@ -113,7 +114,8 @@ def noisy_max_pool(y, image, line, W, b, z, size, stride, out, arg, slope):
                 row, drawn = y[n * image + i * line:][:W * C], z[n * zn, i * zi].reshape(-1)
                 if zj == 0:
                     for j in range(W):
-                        noise[j * C:(j + 1) * C] = drawn
+                        for c in range(C):
+                            noise[j * C + c] = drawn[c]
                     drawn = noise
                 for e in range(W * C):
                     t = (row[e] + bias[e]) * drawn[e]
@@ -141,7 +143,8 @@ def noisy_max_pool_value(y, image, line, W, b, z, size, stride, repeat, out):
     zn, zi, zj = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1)
     bias, noise, v = np.empty(W * C, y.dtype), np.empty(W * C, z.dtype), np.empty(W * C, y.dtype)
     for j in range(W):
-        bias[j * C:(j + 1) * C] = b
+        for c in range(C):
+            bias[j * C + c] = b[c]
     for n in range(N):
         for p in range(P):
             for di in range(size):
@@ -149,7 +152,8 @@ def noisy_max_pool_value(y, image, line, W, b, z, size, stride, repeat, out):
                 row, drawn = y[n // repeat * image + i * line:][:W * C], z[n * zn, i * zi].reshape(-1)
                 if zj == 0:
                     for j in range(W):
-                        noise[j * C:(j + 1) * C] = drawn
+                        for c in range(C):
+                            noise[j * C + c] = drawn[c]
                     drawn = noise
                 for e in range(W * C):
                     t = (row[e] + bias[e]) * drawn[e]

@@ -118,8 +118,9 @@ def dense_stack_backward(df, x, Ms, zs, noisy, relu, xzs, fs, ds, dMs, dbs, want
         l, sparse = len(Ms) - 1 - back, False
         if relu[l]:
             if back == 0:  # df is the caller's
-                ds[l][...] = df
-                d = ds[l]
+                d, flat, own = ds[l], df.reshape(-1), ds[l].reshape(-1)
+                for i in range(len(own)):
+                    own[i] = flat[i]
             sparse = where_positive(d, fs[l]) < SPARSE * d.size
         inputs = x
         if noisy[l]:
