@@ -50,7 +50,7 @@ class Run:
         self.key, self.order = Key(seed).derive("fit"), Key(seed).derive("order")
         self.steps_per_epoch = -(-len(x) // self.batch_size)
         self.shard = max(SHARD, math.ceil(SMALL / max(1, objective.net.flops(x.shape[1:]))), math.ceil(self.batch_size / MOST))
-        self._epoch = self._permutation = None
+        self._epoch = self._permutation = self._passes = None
         self._memory = None
 
     def rows(self, step):
@@ -59,29 +59,28 @@ class Run:
         if epoch != self._epoch:
             self._epoch = epoch
             self._permutation = np.random.default_rng([self.order.seed, epoch]).permutation(len(self.x)).astype(np.int64, copy=False)
+            self._passes = np.full(self.batch_size, epoch, np.uint64)
         return self._permutation[index * self.batch_size:(index + 1) * self.batch_size]
 
     def examples_before(self, step):
         epochs, index = divmod(step, self.steps_per_epoch)
         return epochs * len(self.x) + index * self.batch_size
 
-    def shard_term(self, params, epoch, rows, batch, **out):
+    def shard_term(self, params, rows, batch, **out):
         """Forward and backward of one shard: z depends on (seed, epoch, layer, example, unit), not on the shard."""
         x, y = self.x.take(rows, axis=0), self.y.take(rows, axis=0)
-        passes = np.full(len(rows), epoch, np.uint64)
-        z = self.objective.net.draw(self.key, len(rows), x.shape[1:], rows.view(np.uint64), passes, x.dtype)
+        z = self.objective.net.draw(self.key, len(rows), x.shape[1:], rows.view(np.uint64), self._passes[:len(rows)], x.dtype)
         with quiet_overflow():
             return self.objective.data_term(params, x, y, z, batch, **out)
 
     def step(self, state, pool):
         """The State after one more step; its shards, and then the numbers of theta, are divided among the pool's threads."""
-        epoch = state.step // self.steps_per_epoch
         rows = self.rows(state.step)
         B, cuts = len(rows), parallel.shards(len(rows), self.shard)
         if self._memory is None:
             self._memory = StepMemory(self.optimizer, state.params, len(cuts), self.objective.weight_decay(state.params))
 
-        shards = pool(lambda i: self.shard_term(state.params, epoch, rows[cuts[i]], B, out=self._memory.grads[i]), range(len(cuts)))
+        shards = pool(lambda i: self.shard_term(state.params, rows[cuts[i]], B, out=self._memory.grads[i]), range(len(cuts)))
         nlls = [nll for nll, _ in shards]
         # The new state is written into other arrays than the old: what an interrupt finds is never half written.
         if self._memory.decay is not None:
@@ -92,7 +91,7 @@ class Run:
             terms, grads = self.objective.combine(state.params, shards, B)
             params, optimizer = self.optimizer.update(state.params, grads, state.optimizer)
         if not math.isfinite(terms.per_datum):
-            raise DivergenceError(f"the loss became {terms.per_datum} at step {state.step + 1} (epoch {epoch + 1}): "
+            raise DivergenceError(f"the loss became {terms.per_datum} at step {state.step + 1} (epoch {self._epoch + 1}): "
                                   "lower the learning rate, or look at the data's scale")
         nll, loss, count = state.sums
         sums = nll + B * terms.nll, loss + B * terms.per_datum, count + B

@@ -377,10 +377,12 @@ def test_passes_that_share_work(net, T, shared):
             np.testing.assert_allclose(plain[n * T + t], net.forward(params, x[n:n + 1], alone)[0][0], rtol=1e-10, atol=1e-10)
 
 
-def test_compact():
-    M, rows, columns = np.random.default_rng(0).random((6, 5)), np.array([0, 3, 5]), np.array([1, 2])
+@pytest.mark.parametrize("kept", [0, 1, 3, 4, 5, 8, 11])
+def test_compact(kept):
+    rng = np.random.default_rng(kept)
+    M, rows, columns = rng.random((11, 7)), np.sort(rng.permutation(11)[:kept]).astype(np.uint32), np.array([1, 2, 6], np.uint32)
     for kernel in (kernels.compact, kernels.compact.py_func):
-        out = np.full((3, 2), np.nan)
+        out = np.full((kept, 3), np.nan)
         kernel(M, rows, columns, out)
         assert (out == M[np.ix_(rows, columns)]).all()
 

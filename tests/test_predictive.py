@@ -65,6 +65,17 @@ def test_same_bits_for_any_number_of_threads(kind, monkeypatch):
         assert (runs[0].log_likelihood(y) == other.log_likelihood(y)).all()
 
 
+def test_what_comes_before_the_noise_is_computed_in_pieces():
+    """Two groups of 256 and 44 inputs that share omega-hat_t, each with several tasks: 256 are more than one piece."""
+    model, x, T = fitted(models.mlp([6, 9, 8, 3]), dtype=np.float64), inputs(300, (6,), dtype=np.float64), 7
+    runs = [model.predict(x, samples=T, seed=2, shared=True, keep_samples=True, threads=threads) for threads in (1, 2, 3)]
+    assert all((runs[0].samples == other.samples).all() and (runs[0].mean == other.mean).all() for other in runs[1:])
+    key = nn.Key(2).derive("predict")
+    for t in range(T):
+        f, _ = model.net.forward(model.params, x, model.net.sample(key.at(t), x.shape, shared=True, dtype=x.dtype))
+        np.testing.assert_allclose(runs[0].samples[t], f, rtol=1e-12, atol=1e-12)
+
+
 def test_draws_do_not_depend_on_the_split_into_tasks(monkeypatch):
     model, x = fitted(models.mlp([5, 8, 3]), dtype=np.float64), inputs(20, (5,), dtype=np.float64)
     whole = model.predict(x, samples=30, keep_samples=True)

@@ -5,6 +5,7 @@
 "probabilistic-pooling"  one pass with E[z], but max-pooling over dropped units replaced by its exact expectation
 """
 
+import itertools
 import warnings
 
 import numpy as np
@@ -18,7 +19,7 @@ from .prediction import ClassPrediction, RegressionPrediction
 from .summary import CategoricalSummary, LogMean, RegressionSummary, concatenate
 
 RULES = ("mc", "weight-averaging", "probabilistic-pooling")
-SHARD = 64  # inputs per task of a deterministic rule
+SHARD = 64  # inputs per task of a deterministic rule, and at most of what comes before the first noise
 BLOCK_PASSES = 64  # passes summarised at once
 FIRST_PASSES = 25  # of samples="auto", and the fewest it adds
 CHANCE = 10  # with fewer passes than this, or at one input, dropout may well give the same outputs each time
@@ -116,13 +117,14 @@ def mc_passes(net, params, x, samples, key, shared, summarise, threads=None, rep
     """
     inputs, rows_at_once = parallel.shards(len(x), net.inputs_at_once(shared)), net.rows_at_once(x.shape[1:])
     parts = max(1, min(TASKS // len(inputs), samples))
-    per_task = -(-samples // parts)
-    tasks = [(s, t) for s in inputs for t in parallel.shards(samples, per_task)]
+    cuts = [samples * i // parts for i in range(parts + 1)]
+    tasks = [(s, slice(a, b)) for s in inputs for a, b in itertools.pairwise(cuts)]
 
-    prefixes = {}  # kept where several tasks share the inputs
+    prefixes = {}  # kept where several tasks share the inputs; computed in smaller shards, for there may be fewer than threads
 
-    def prefix(rows):
-        prefixes[rows.start] = net.prefix(params, x[rows]).copy()
+    def prefix(piece):
+        _, rows = piece
+        return net.prefix(params, x[rows.start:rows.stop]).copy()
 
     def task(item):
         rows, passes = item
@@ -146,7 +148,10 @@ def mc_passes(net, params, x, samples, key, shared, summarise, threads=None, rep
 
     with parallel.pool(threads) as run:
         if parts > 1:
-            run(prefix, inputs)
+            pieces = [(s.start, range(s.start, s.stop)[p]) for s in inputs for p in parallel.shards(s.stop - s.start, SHARD)]
+            for (start, _), h in zip(pieces, run(prefix, pieces), strict=True):
+                prefixes.setdefault(start, []).append(h)
+            prefixes = {start: h[0] if len(h) == 1 else np.concatenate(h) for start, h in prefixes.items()}
         done = run(task, tasks)
     by_input = {}
     for (rows, _), summary in zip(tasks, done, strict=True):

@@ -165,7 +165,7 @@ def table(r):
              "where a training step goes, us an image on one thread (forward + backward): " + ", ".join(
                  f"{name} {sum(ways.values()):.0f}" for name, ways in r["train"]["layers"].items() if sum(ways.values()) >= 0.5),
              "of peak: arithmetic of the dense products (13.2 MFLOP an image for a step, 4.0 for a pass) at NumPy's own sgemm rate = 1.",
-             "medians of interleaved repetitions; equal nets, batches and noise positions; first convolution once for all T on both sides."]
+             "medians of interleaved repetitions; equal nets, shuffled batches, noise positions; conv1 once for all T on both sides."]
     return "\n".join(lines)
 
 

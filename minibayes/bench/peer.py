@@ -4,6 +4,7 @@ Run as a script with the number of threads: it prints "ready" or why it cannot, 
 the work of that name took. A separate process keeps its threads from spinning while ours work. PyTorch is no dependency of minibayes.
 """
 
+import itertools
 import subprocess
 import sys
 import time
@@ -51,21 +52,33 @@ def works(torch):
             return net["fc2"](F.dropout(F.relu(net["fc1"](y.flatten(1))), 0.5, True))
         return net, respond, rest
 
-    def images(count, channels_last):
+    def images(count, channels_last=False):
         x = torch.rand((count, 1, 28, 28), generator=generator)
         return x.to(memory_format=torch.channels_last) if channels_last else x
+
+    def labels(count):
+        return torch.randint(0, 10, (count,), generator=generator)
+
+    def training(forward, loss, optimizer, x, y, batch, steps):
+        """Steps on shuffled batches, epoch after epoch, as fit takes them."""
+        def batches():
+            while True:
+                for rows in torch.randperm(len(x), generator=generator).split(batch):
+                    yield x[rows], y[rows]
+        stream = batches()
+
+        def work():
+            for inputs, targets in itertools.islice(stream, steps):
+                optimizer.zero_grad()
+                loss(forward(inputs), targets).backward()
+                optimizer.step()
+        return work
 
     def train_lenet(channels_last, steps=10):
         net, respond, rest = lenet(channels_last)
         optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
-        x, y = images(64, channels_last), torch.randint(0, 10, (64,), generator=generator)
-
-        def work():
-            for _ in range(steps):
-                optimizer.zero_grad()
-                F.cross_entropy(rest(respond(x)), y).backward()
-                optimizer.step()
-        return work
+        x, y = images(1280, channels_last), labels(1280)
+        return training(lambda inputs: rest(respond(inputs)), F.cross_entropy, optimizer, x, y, 64, steps)
 
     def mc_lenet(channels_last, count=256, samples=50, dropout=F.dropout):
         _, respond, rest = lenet(channels_last, dropout)
@@ -92,14 +105,7 @@ def works(torch):
     def train_mlp(steps=5):
         net, forward = mlp((784, 1024, 1024, 10), 0.5)
         optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
-        x, y = torch.rand((64, 784), generator=generator), torch.randint(0, 10, (64,), generator=generator)
-
-        def work():
-            for _ in range(steps):
-                optimizer.zero_grad()
-                F.cross_entropy(forward(x), y).backward()
-                optimizer.step()
-        return work
+        return training(forward, F.cross_entropy, optimizer, images(1280).flatten(1), labels(1280), 64, steps)
 
     def mc_mlp(count=256, samples=50):
         _, forward = mlp((784, 1024, 1024, 10), 0.5)
@@ -115,14 +121,8 @@ def works(torch):
     def train_tiny(steps=100):
         net, forward = mlp((13, 50, 1), 0.05, 0.05)
         optimizer = torch.optim.Adam(net.parameters(), 1e-3, weight_decay=1e-4)
-        x, y = torch.randn((128, 13), generator=generator), torch.randn((128, 1), generator=generator)
-
-        def work():
-            for _ in range(steps):
-                optimizer.zero_grad()
-                F.mse_loss(forward(x), y).backward()
-                optimizer.step()
-        return work
+        x, y = torch.randn((12_800, 13), generator=generator), torch.randn((12_800, 1), generator=generator)
+        return training(forward, F.mse_loss, optimizer, x, y, 128, steps)
 
     def predict_tiny(samples=10_000, at_once=False):
         _, forward = mlp((13, 50, 1), 0.05, 0.05)

@@ -32,6 +32,7 @@ class StepMemory:
             self._multipliers = np.array([optimizer.multiplier(layer, param) for layer, param, _ in self._leaves])
             self._sets = [{name: np.empty(self.bounds[-1], self.dtype) for name in ("theta", *optimizer.slots)} for _ in range(2)]
             self._trees = [{name: self._tree(vector) for name, vector in arrays.items()} for arrays in self._sets]
+            self._rate = self._rates = None
             self._turn, self._penalty = 0, np.zeros(-(-int(self.bounds[-1]) // CHUNK))
 
     def begin(self, params, state, count, parts):
@@ -43,10 +44,12 @@ class StepMemory:
                     trees[name][layer][param][...] = array
         self._turn = 1 - self._turn
         new, new_trees = self._sets[self._turn], self._trees[self._turn]
-        rate = (self.optimizer.rate_at(state["step"]) * self._multipliers).astype(self.dtype)
+        rate = self.optimizer.rate_at(state["step"])
+        if rate != self._rate:
+            self._rate, self._rates = rate, (rate * self._multipliers).astype(self.dtype)
         size = max(HOP, -(-len(self._penalty) // parts) * CHUNK)
-        tasks = [partial(self.optimizer.update_flat, self._shards[:count], rows, self.bounds, self._decay, rate, state["step"], old, new,
-                         self._penalty) for rows in shards(int(self.bounds[-1]), size)]
+        tasks = [partial(self.optimizer.update_flat, self._shards[:count], rows, self.bounds, self._decay, self._rates, state["step"],
+                         old, new, self._penalty) for rows in shards(int(self.bounds[-1]), size)]
         return tasks, new_trees["theta"], {"step": state["step"] + 1} | {slot: new_trees[slot] for slot in self.optimizer.slots}
 
     def penalty(self):

@@ -102,15 +102,18 @@ class SharedRoute:
         """f of one pass at all inputs, from z with one row for each layer."""
         narrowed = False  # whether h has only the columns that this layer's noise keeps
         for name, layer in self.layers:
+            if type(layer) is ReLU:
+                h = np.maximum(h, 0, out=h)  # h is not the caller's: the first layer of the route is dense
+                continue
             if type(layer) is not Dense:
                 h, _ = layer.forward(params.get(name), h)
                 continue
             M, b = params[name]["M"], params[name]["b"]
-            columns = np.flatnonzero(z[name][0]) if noisy(layer) else np.arange(M.shape[1])
+            columns = kept(z[name][0]) if noisy(layer) else every(M.shape[1])
             needed = self.needed_by.get(name)
-            rows = np.arange(len(M)) if needed is None else np.flatnonzero(z[needed][0])
+            rows = every(len(M)) if needed is None else kept(z[needed][0])
             if noisy(layer) and not narrowed:
-                h = self._compact(h, np.arange(len(h)), columns, (name, "h"), work)
+                h = self._compact(h, every(len(h)), columns, (name, "h"), work)
             if len(rows) < len(M) or len(columns) < M.shape[1]:
                 M, b = self._compact(M, rows, columns, (name, "M"), work), b[rows]
             f = work((name, "compact f"), (len(h), len(rows)), h.dtype)
@@ -123,6 +126,15 @@ class SharedRoute:
         out = work(name, (len(rows), len(columns)), M.dtype)
         kernels.compact(np.ascontiguousarray(M), rows, columns, out)
         return out
+
+
+def kept(z):
+    """The numbers of the units that z keeps, as short and unsigned: twice as fast to look up with as flatnonzero's own."""
+    return np.flatnonzero(z).astype(np.uint32)
+
+
+def every(count):
+    return np.arange(count, dtype=np.uint32)
 
 
 def noisy(layer):

@@ -100,10 +100,8 @@ class DenseStack(Plain):
 
     def _noise(self, z, dtype):
         """(zs, noisy): z by layer, all of one dtype as compiled code wants it, and whether there is any."""
-        zs = [z.get(name) for name in self.names]
-        noisy = tuple([a is not None for a in zs])
-        zs = [NO_NOISE if a is None else a for a in zs]
-        if any(a.dtype != np.uint8 for a in zs):
+        noisy, zs = tuple([name in z for name in self.names]), [z.get(name, NO_NOISE) for name in self.names]
+        if any([a.dtype != np.uint8 for a in zs]):
             zs = [a.astype(dtype, copy=False) for a in zs]
         return tuple([np.ascontiguousarray(a) for a in zs]), noisy
 

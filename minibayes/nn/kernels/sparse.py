@@ -107,7 +107,13 @@ def pooled_conv_dx(delta, arg, size, pool_stride, M, stride, value, offset, dx):
 @njit(nogil=True, cache=True)
 def compact(M, rows, columns, out):
     """out[i, j] = M[rows[i], columns[j]]: what is left of a matrix when the dropped rows and columns leave it."""
-    for i in range(len(rows)):
-        line, kept = M[rows[i]], out[i]
+    fours = len(rows) // 4 * 4  # four lines are fetched from memory at the same time
+    for i in range(0, fours, 4):
+        a, b, c, d = M[rows[i]], M[rows[i + 1]], M[rows[i + 2]], M[rows[i + 3]]
         for j in range(len(columns)):
-            kept[j] = line[columns[j]]
+            k = columns[j]
+            out[i, j], out[i + 1, j], out[i + 2, j], out[i + 3, j] = a[k], b[k], c[k], d[k]
+    for i in range(fours, len(rows)):
+        line = M[rows[i]]
+        for j in range(len(columns)):
+            out[i, j] = line[columns[j]]
