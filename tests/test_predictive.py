@@ -144,6 +144,8 @@ def test_log_likelihood_is_log_of_the_mean():
     assert half.log_mean.value[0] == pytest.approx([-math.log(2)] * 2)
     rare = summary.LogMean(np.array([[-1000.0], [-1001.0]]))
     assert rare.value[0] == pytest.approx(-1000 + math.log((1 + math.exp(-1)) / 2), rel=1e-14)
+    odd = summary.LogMean(np.array([[-np.inf, -np.inf, np.inf, np.nan], [-np.inf, 1.0, 900.0, 1.0]])).value
+    assert odd[0] == -np.inf and odd[1] == pytest.approx(1 - math.log(2)) and odd[2] == np.inf and np.isnan(odd[3])
 
 
 def test_known_mutual_information():

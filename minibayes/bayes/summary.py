@@ -41,7 +41,10 @@ class LogMean:
 
     def __init__(self, values):
         self.count = len(values)
-        self.log_sum = np.logaddexp.reduce(values, axis=0)
+        top = values.max(axis=0)
+        top = np.where(np.isfinite(top), top, 0)  # the largest exponential is 1; all -inf stay -inf
+        with np.errstate(divide="ignore", over="ignore"):
+            self.log_sum = top + np.log(np.exp(values - top).sum(axis=0))
 
     def merge(self, other):
         self.log_sum = np.logaddexp(self.log_sum, other.log_sum)
