@@ -4,7 +4,7 @@
 # **The poster's claim, in our words.** The uncertainty of a network comes from many stochastic passes instead of
 # one, so it is only practical if passes are cheap. The poster leaves that to the machine; this project does not.
 #
-# What you will see here: six ideas that make training and prediction fast on a CPU, each in a few lines, each
+# What you will see here: eight ideas that make training and prediction fast on a CPU, each in a few lines, each
 # checked to give the same numbers as the slow way, and each timed as a *ratio* on the machine that runs this
 # notebook. The ratios depend on the machine; the equalities do not.
 
