@@ -360,7 +360,8 @@ def test_workspaces_belong_to_threads():
     models.mlp([12, 30, 4], noise=nn.Gaussian(0.3)),
     models.lenet("ip"),
     models.mlp([12, 30, 20, 4], input_noise=nn.Bernoulli(1.0)),
-], ids=["lenet, kernels", "kernels, relu, MGN", "mlp", "dense", "MGN", "lenet-ip", "keep 1 first"])
+    models.lenet("none"),
+], ids=["lenet, kernels", "kernels, relu, MGN", "mlp", "dense", "MGN", "lenet-ip", "keep 1 first", "no noise"])
 def test_passes_that_share_work(net, T, shared):
     """Every route against the plain network: T passes at 5 inputs, each with its own noise or one for all."""
     rng = np.random.default_rng(0)
@@ -375,6 +376,18 @@ def test_passes_that_share_work(net, T, shared):
         for t in range(T):
             alone = {name: a[t:t + 1] if shared else a[n * T + t:n * T + t + 1] for name, a in z.items()}
             np.testing.assert_allclose(plain[n * T + t], net.forward(params, x[n:n + 1], alone)[0][0], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_dense(relu):
+    rng = np.random.default_rng(0)
+    x, M, b = rng.standard_normal((3, 4)), rng.standard_normal((5, 4)), rng.standard_normal(5)
+    x[1, 2] = np.nan
+    wanted = np.maximum(x @ M.T + b, 0) if relu else x @ M.T + b
+    for kernel in (kernels.dense, kernels.dense.py_func):
+        f = np.full((3, 5), 7.0)
+        kernel(x, M, b, relu, f)
+        np.testing.assert_allclose(f, wanted, rtol=1e-13)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3, 4, 5, 8, 11])

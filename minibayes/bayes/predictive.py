@@ -79,9 +79,9 @@ def predict(net, params, likelihood, x, rule="mc", samples=50, key=0, shared=Fal
             more = min(max(int(growth * done) - done, FIRST_PASSES), max_samples - done)
             summary.merge(block(done, more))
             done += more
-    if rule == "mc" and done > 1 and summary.sameness.constant.all():
+    if rule == "mc" and done > 1:
         silent = all(layer.noise.variance == 0 for layer in net.layers.values())
-        if silent or done >= CHANCE and len(x) > 1:
+        if silent or summary.sameness.constant.all() and done >= CHANCE and len(x) > 1:
             warnings.warn(f"all {done} passes gave the same outputs: "
                           + ("the network has no noise" if silent else "the network's noise does not reach them (are all units dead?)")
                           + ", so the prediction has no model uncertainty; rule='weight-averaging' is one pass",

@@ -86,7 +86,7 @@ class FusedNetwork(Network):
     def suffix(self, params, h, z, repeat=1):
         """As Network.suffix; with `repeat`, so many rows of z in a row belong to each row of h."""
         if not self.noisy:
-            return h
+            return np.repeat(h, repeat, axis=0)
         if self._kernel:
             return self._kernel.passes(params, h, z, repeat, self._work)
         work, started = self._work, False

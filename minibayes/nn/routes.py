@@ -84,9 +84,12 @@ class SharedRoute:
 
     def __init__(self, net):
         names = list(net.layers)
-        self.layers, self.needed_by = [(name, net.layers[name]) for name in names[names.index(net.noisy[0]):]], {}
-        for i, (name, layer) in enumerate(self.layers):
-            after = self.layers[i + 1:]
+        layers, self.layers, self.needed_by = [(name, net.layers[name]) for name in names[names.index(net.noisy[0]):]], [], {}
+        for i, (name, layer) in enumerate(layers):
+            after = layers[i + 1:]
+            rectified = type(layer) is Dense and bool(after) and type(after[0][1]) is ReLU
+            if not (i and type(layer) is ReLU and type(layers[i - 1][1]) is Dense):  # such a one is computed with the layer before
+                self.layers.append((name, layer, rectified))
             while after and isinstance(after[0][1], ReLU | Tanh):
                 after = after[1:]
             if type(layer) is Dense and after and noisy(after[0][1]):
@@ -101,10 +104,7 @@ class SharedRoute:
     def one_pass(self, params, h, z, work):
         """f of one pass at all inputs, from z with one row for each layer."""
         narrowed = False  # whether h has only the columns that this layer's noise keeps
-        for name, layer in self.layers:
-            if type(layer) is ReLU:
-                h = np.maximum(h, 0, out=h)  # h is not the caller's: the first layer of the route is dense
-                continue
+        for name, layer, rectified in self.layers:
             if type(layer) is not Dense:
                 h, _ = layer.forward(params.get(name), h)
                 continue
@@ -117,8 +117,7 @@ class SharedRoute:
             if len(rows) < len(M) or len(columns) < M.shape[1]:
                 M, b = self._compact(M, rows, columns, (name, "M"), work), b[rows]
             f = work((name, "compact f"), (len(h), len(rows)), h.dtype)
-            np.matmul(h, M.T, out=f)
-            f += b
+            kernels.dense(h, M, b, rectified, f)
             h, narrowed = f, needed is not None
         return h
 

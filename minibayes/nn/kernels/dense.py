@@ -19,20 +19,25 @@ def dense_stack(x, Ms, bs, zs, noisy, relu, xzs, fs):
     x (B, D), z_l (B or 1, D_l or 1), M_l (K_l, D_l), b_l (K_l,);   xz_l = z_l o x (B, D_l), if noisy[l], and f_l (B, K_l) are written.
     """
     for l in range(len(Ms)):
-        f, b = fs[l], bs[l]
-        for n in range(len(f)):
-            for k in range(len(b)):
-                f[n, k] = b[k]
         if noisy[l]:
             multiply(x, zs[l], xzs[l])
-            gemm(False, True, xzs[l], Ms[l], 1, f)
+            dense(xzs[l], Ms[l], bs[l], relu[l], fs[l])
         else:
-            gemm(False, True, x, Ms[l], 1, f)
-        if relu[l]:
-            flat = f.reshape(-1)
-            for i in range(len(flat)):
-                flat[i] = 0 if flat[i] <= 0 else flat[i]  # a NaN stays
-        x = f
+            dense(x, Ms[l], bs[l], relu[l], fs[l])
+        x = fs[l]
+
+
+@njit(nogil=True, cache=True)
+def dense(x, M, b, relu, f):
+    """f[n] = M x_n + b, and max(f, 0) if relu.   x (B, D), M (K, D), b (K,);   f (B, K) is written."""
+    for n in range(len(f)):
+        for k in range(len(b)):
+            f[n, k] = b[k]
+    gemm(False, True, x, M, 1, f)
+    if relu:
+        flat = f.reshape(-1)
+        for i in range(len(flat)):
+            flat[i] = 0 if flat[i] <= 0 else flat[i]  # a NaN stays
 
 
 @njit(nogil=True, cache=True)
