@@ -66,21 +66,22 @@ class Run:
         epochs, index = divmod(step, self.steps_per_epoch)
         return epochs * len(self.x) + index * self.batch_size
 
-    def shard_term(self, params, rows, batch, **out):
-        """Forward and backward of one shard: z depends on (seed, epoch, layer, example, unit), not on the shard."""
+    def shard_term(self, params, rows, passes, batch, **out):
+        """Forward and backward of one shard: z depends on (seed, epoch, layer, example, unit), not on the shard. passes: epochs."""
         x, y = self.x.take(rows, axis=0), self.y.take(rows, axis=0)
-        z = self.objective.net.draw(self.key, len(rows), x.shape[1:], rows.view(np.uint64), self._passes[:len(rows)], x.dtype)
+        z = self.objective.net.draw(self.key, len(rows), x.shape[1:], rows.view(np.uint64), passes, x.dtype)
         with quiet_overflow():
             return self.objective.data_term(params, x, y, z, batch, **out)
 
     def step(self, state, pool):
         """The State after one more step; its shards, and then the numbers of theta, are divided among the pool's threads."""
         rows = self.rows(state.step)
-        B, cuts = len(rows), parallel.shards(len(rows), self.shard)
+        B, passes, cuts = len(rows), self._passes[:len(rows)], parallel.shards(len(rows), self.shard)
         if self._memory is None:
             self._memory = StepMemory(self.optimizer, state.params, len(cuts), self.objective.weight_decay(state.params))
 
-        shards = pool(lambda i: self.shard_term(state.params, rows[cuts[i]], B, out=self._memory.grads[i]), range(len(cuts)))
+        shards = pool(lambda i: self.shard_term(state.params, rows[cuts[i]], passes[cuts[i]], B, out=self._memory.grads[i]),
+                      range(len(cuts)))
         nlls = [nll for nll, _ in shards]
         # The new state is written into other arrays than the old: what an interrupt finds is never half written.
         if self._memory.decay is not None:

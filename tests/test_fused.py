@@ -400,6 +400,24 @@ def test_compact(kept):
         assert (out == M[np.ix_(rows, columns)]).all()
 
 
+class ByColumns(nn.Tanh):
+    """A user's own layer whose output lies in memory column by column."""
+
+    def forward(self, params, x, z=1):
+        y, cache = super().forward(params, x, z)
+        return np.asfortranarray(y), cache
+
+
+def test_shared_passes_take_any_memory_order():
+    rng = np.random.default_rng(0)
+    net = nn.Network(a=nn.Dense(4, 6, noise=nn.Bernoulli(0.5)), t=ByColumns(), b=nn.Dense(6, 3))
+    params, x, z = net.init(0, np.float64), rng.standard_normal((7, 4)), net.sample(1, (2, 4))
+    params["b"]["M"] = np.asfortranarray(params["b"]["M"])
+    wanted = np.stack([net.forward(params, x, {"a": z["a"][t:t + 1]})[0] for t in range(2)], axis=1).reshape(14, 3)
+    fused = FusedNetwork(net)
+    np.testing.assert_allclose(fused.passes(params, fused.prefix(params, x), z, 2), wanted, rtol=1e-11)
+
+
 def test_expected_pooling_in_stages():
     net, rng = models.lenet("all"), np.random.default_rng(0)
     params, x = net.init(0, np.float64), rng.random((5, 28, 28, 1))

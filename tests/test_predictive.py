@@ -205,21 +205,21 @@ def test_probabilistic_pooling_is_exact_for_conv_pool_linear():
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("N, T", [(2, 3), (7, 20), (7, 50), (70, 50)])
-@pytest.mark.parametrize("net", [models.lenet("none"), models.mlp([784, 30, 20, 10], noise=nn.Bernoulli(1.0))], ids=["none", "keep 1"])
-def test_a_net_without_noise_predicts_the_same_every_time(net, N, T, shared):
+@pytest.mark.parametrize("net, tolerance", [(models.lenet("none"), 1e-12), (models.mlp([784, 30, 20, 10], noise=nn.Bernoulli(1.0)), 1e-5)],
+                         ids=["none", "keep 1"])
+def test_a_net_without_noise_predicts_the_same_every_time(net, tolerance, N, T, shared):
+    """Without noise f is computed once; with keep = 1 once a pass, and the rounding of a product depends on how many rows it has."""
     model, x = fitted(net), inputs(N, net.input_shape)
     with pytest.warns(bayes.ZeroVarianceWarning, match=f"all {T} passes gave the same outputs: the network has no noise"):
         mc = model.predict(x, samples=T, shared=shared, keep_samples=True)
     f, _ = net.forward(model.params, x, net.mean_noise())
     assert mc.samples.shape == (T, N, 10)
     np.testing.assert_allclose(mc.samples, np.broadcast_to(f, mc.samples.shape), atol=1e-5 * np.abs(f).max())
-    np.testing.assert_allclose(mc.mean, model.predict(x, rule="weight-averaging").mean, atol=1e-5)
-    assert (mc.std_error < 1e-6).all()
+    np.testing.assert_allclose(mc.mean, model.predict(x, rule="weight-averaging").mean, rtol=tolerance)
+    assert (mc.std_error < tolerance).all() and (mc.constant.all() or net.noisy)
 
 
-def test_constant_is_where_all_passes_agree():
-    with pytest.warns(bayes.ZeroVarianceWarning):
-        assert fitted(models.lenet("none")).predict(inputs(2, (28, 28, 1)), samples=12).constant.all()
+def test_noise_is_not_constant():
     assert not fitted(models.mlp([5, 8, 3])).predict(inputs(2, (5,)), samples=3).constant.any()
 
 

@@ -120,11 +120,10 @@ def mc_passes(net, params, x, samples, key, shared, summarise, threads=None, rep
     cuts = [samples * i // parts for i in range(parts + 1)]
     tasks = [(s, slice(a, b)) for s in inputs for a, b in itertools.pairwise(cuts)]
 
-    prefixes = {}  # kept where several tasks share the inputs; computed in smaller shards, for there may be fewer than threads
+    prefixes = {}  # kept where several tasks share the inputs
 
-    def prefix(piece):
-        _, rows = piece
-        return net.prefix(params, x[rows.start:rows.stop]).copy()
+    def prefix(rows):
+        return net.prefix(params, x[rows]).copy()
 
     def task(item):
         rows, passes = item
@@ -148,10 +147,13 @@ def mc_passes(net, params, x, samples, key, shared, summarise, threads=None, rep
 
     with parallel.pool(threads) as run:
         if parts > 1:
-            pieces = [(s.start, range(s.start, s.stop)[p]) for s in inputs for p in parallel.shards(s.stop - s.start, SHARD)]
-            for (start, _), h in zip(pieces, run(prefix, pieces), strict=True):
-                prefixes.setdefault(start, []).append(h)
-            prefixes = {start: h[0] if len(h) == 1 else np.concatenate(h) for start, h in prefixes.items()}
+            # In pieces: there may be fewer groups of inputs than threads. A KernelRoute's prefix, whose inputs are not its first axis,
+            # is always one piece.
+            pieces = [slice(s.start + p.start, s.start + p.stop) for s in inputs for p in parallel.shards(s.stop - s.start, SHARD)]
+            computed = list(zip(pieces, run(prefix, pieces), strict=True))
+            for s in inputs:
+                own = [h for piece, h in computed if s.start <= piece.start < s.stop]
+                prefixes[s.start] = own[0] if len(own) == 1 else np.concatenate(own)
         done = run(task, tasks)
     by_input = {}
     for (rows, _), summary in zip(tasks, done, strict=True):

@@ -45,7 +45,7 @@ class StepMemory:
         self._turn = 1 - self._turn
         new, new_trees = self._sets[self._turn], self._trees[self._turn]
         rate = self.optimizer.rate_at(state["step"])
-        if rate != self._rate:
+        if rate != self._rate:  # most often it is the last step's
             self._rate, self._rates = rate, (rate * self._multipliers).astype(self.dtype)
         size = max(HOP, -(-len(self._penalty) // parts) * CHUNK)
         tasks = [partial(self.optimizer.update_flat, self._shards[:count], rows, self.bounds, self._decay, self._rates, state["step"],

@@ -84,12 +84,13 @@ class SharedRoute:
 
     def __init__(self, net):
         names = list(net.layers)
-        layers, self.layers, self.needed_by = [(name, net.layers[name]) for name in names[names.index(net.noisy[0]):]], [], {}
+        layers = [(name, net.layers[name]) for name in names[names.index(net.noisy[0]):]]
+        self.layers, self.needed_by = [], {}  # (name, layer, whether it is dense and its ReLU is computed with it)
         for i, (name, layer) in enumerate(layers):
             after = layers[i + 1:]
-            rectified = type(layer) is Dense and bool(after) and type(after[0][1]) is ReLU
-            if not (i and type(layer) is ReLU and type(layers[i - 1][1]) is Dense):  # such a one is computed with the layer before
-                self.layers.append((name, layer, rectified))
+            if i and type(layer) is ReLU and type(layers[i - 1][1]) is Dense:
+                continue
+            self.layers.append((name, layer, type(layer) is Dense and bool(after) and type(after[0][1]) is ReLU))
             while after and isinstance(after[0][1], ReLU | Tanh):
                 after = after[1:]
             if type(layer) is Dense and after and noisy(after[0][1]):
@@ -117,7 +118,7 @@ class SharedRoute:
             if len(rows) < len(M) or len(columns) < M.shape[1]:
                 M, b = self._compact(M, rows, columns, (name, "M"), work), b[rows]
             f = work((name, "compact f"), (len(h), len(rows)), h.dtype)
-            kernels.dense(h, M, b, rectified, f)
+            kernels.dense(np.ascontiguousarray(h), np.ascontiguousarray(M), b, rectified, f)
             h, narrowed = f, needed is not None
         return h
 
@@ -133,6 +134,7 @@ def kept(z):
 
 
 def every(count):
+    """The numbers of all units, in the form of `kept`."""
     return np.arange(count, dtype=np.uint32)
 
 
