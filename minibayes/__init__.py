@@ -1,9 +1,16 @@
 """minibayes: dropout and multiplicative Gaussian noise as approximate Bayesian inference, from scratch in NumPy and Numba."""
 
-from . import bayes, checks, data, metrics, models, nn
+import sys
+
+from . import bayes, checks, data, metrics, models, nn, truth
 from .model import BayesianNetwork, load
 from .require import InputError
 from .training import DivergenceError
 
 __version__ = "0.1.0"
-__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "checks", "data", "load", "metrics", "models", "nn"]
+__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "checks", "data", "load", "metrics", "models", "nn", "truth"]
+
+# Names of version 0.1: bayes.exact and bayes.hmc are rooms of their own now.
+for _name in ("exact", "hmc"):
+    setattr(bayes, _name, getattr(truth, _name))
+    sys.modules[f"{bayes.__name__}.{_name}"] = getattr(truth, _name)

@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 
 from . import require
-from .explain import Explanation, Term, explain
+from .bayes.explain import Explanation, Term, explain
 
 __all__ = ["Explanation", "GradientCheck", "Term", "UnbiasedCheck", "adjoint_check", "explain", "gradient_check", "unbiased_check"]
 

@@ -7,8 +7,8 @@ import numpy as np
 from . import require, storage, training
 from .bayes import Categorical, Gaussian, Heteroscedastic, Objective, Prior, kl
 from .bayes.predictive import predict
+from .fast.program import FusedNetwork
 from .nn import SGD, Key, Network
-from .nn.fused import FusedNetwork
 from .nn.optimizers import Rate
 from .progress import bar
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from . import require, storage
-from .nn import Key, parallel
-from .nn.fused import FusedNetwork
-from .nn.memory import StepMemory
+from .fast import parallel
+from .fast.memory import StepMemory
+from .fast.program import FusedNetwork
+from .nn import Key
 from .nn.optimizers import leaves
 from .progress import bar
 

@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from minibayes import bayes, models, nn
-from minibayes.bayes import exact, hmc
+from minibayes.truth import exact, hmc
 
 QUICK = bool(os.environ.get("MINIBAYES_QUICK"))
 plt.rcParams.update({"figure.dpi": 90, "figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3})

@@ -20,8 +20,8 @@ import numpy as np
 
 import minibayes as mb
 from minibayes import bayes, nn
-from minibayes.bayes import exact
 from minibayes.bayes.convert import Convention
+from minibayes.truth import exact
 
 QUICK = bool(os.environ.get("MINIBAYES_QUICK"))     # quick mode does less; every assert holds in both modes
 plt.rcParams.update({"figure.dpi": 90, "figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3})
@@ -167,7 +167,7 @@ print(f"their mean   {mean:.12f}\nL(theta)     {L:.12f}")
 assert abs(mean - L) < 1e-12 * L * len(estimates)
 
 # %% [markdown]
-# And with the package. `bayes.Objective` computes $\hat L$ and its gradient for a draw `z` that it is handed; `bayes.exact` runs through
+# And with the package. `bayes.Objective` computes $\hat L$ and its gradient for a draw `z` that it is handed; `truth.exact` runs through
 # every $z$ of a tiny network. Training needs the *gradient*, and that is unbiased too, because the mean is a finite sum and derivatives go
 # through sums.
 
@@ -530,7 +530,7 @@ assert np.abs(B / N * data + kl_gradient).max() < 1e-12
 # ### Exercise 3
 #
 # Repeat 3.3 for MGN. What is $E_q$ of $(y - \sum_d M_d z_d x_d)^2$ for $z_d \sim N(1, v)$? Solve for the optimum of the *data term* alone,
-# and confirm with `bayes.exact` (which integrates over the noise) that its gradient is zero there.
+# and confirm with `truth.exact` (which integrates over the noise) that its gradient is zero there.
 
 # %% [markdown] tags=["solution"]
 # Mean $\sum_d M_d x_d$, variance $v \sum_d M_d^2 x_d^2$: the data term is

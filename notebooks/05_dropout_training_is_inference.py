@@ -19,8 +19,8 @@ import numpy as np
 
 import minibayes as mb
 from minibayes import bayes, checks, nn
-from minibayes.bayes import exact
 from minibayes.bayes.convert import Convention
+from minibayes.truth import exact
 
 QUICK = bool(os.environ.get("MINIBAYES_QUICK"))
 plt.rcParams.update({"figure.dpi": 90, "figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3})

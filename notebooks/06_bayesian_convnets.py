@@ -21,8 +21,9 @@ import numpy as np
 
 import minibayes as mb
 from minibayes import bayes, metrics, models, nn
-from minibayes.bayes import exact, posterior
+from minibayes.bayes import posterior
 from minibayes.studies.mnist import official_solver
+from minibayes.truth import exact
 
 QUICK = bool(os.environ.get("MINIBAYES_QUICK"))
 plt.rcParams.update({"figure.dpi": 90, "figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3})

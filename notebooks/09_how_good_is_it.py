@@ -19,8 +19,8 @@ import numpy as np
 
 import minibayes as mb
 from minibayes import bayes, models, nn
-from minibayes.bayes import exact, hmc
 from minibayes.claims.posterior import FOUND
+from minibayes.truth import exact, hmc
 
 QUICK = bool(os.environ.get("MINIBAYES_QUICK"))
 plt.rcParams.update({"figure.dpi": 90, "figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3})

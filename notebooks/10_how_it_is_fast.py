@@ -18,8 +18,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import minibayes as mb
-from minibayes import models, nn
-from minibayes.nn import kernels
+from minibayes import kernels, models, nn
 
 QUICK = bool(os.environ.get("MINIBAYES_QUICK"))     # quick mode does less of the same; every assert holds in both modes
 plt.rcParams.update({"figure.dpi": 90, "figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3})

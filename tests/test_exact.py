@@ -8,7 +8,8 @@ import pytest
 from reference import log_normal
 
 from minibayes import InputError, bayes, checks, nn
-from minibayes.bayes import exact, kl
+from minibayes.bayes import kl
+from minibayes.truth import exact
 
 
 def shaped(net, seed=0, dtype=np.float64):

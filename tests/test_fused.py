@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import cfunc, njit, types
 
-from minibayes import BayesianNetwork, DivergenceError, bayes, models, nn
-from minibayes.nn import conv_stage, kernels, parallel
-from minibayes.nn import memory as memory_module
-from minibayes.nn.fused import FusedNetwork
-from minibayes.nn.kernels import blas
-from minibayes.nn.memory import StepMemory
+from minibayes import BayesianNetwork, DivergenceError, bayes, kernels, models, nn
+from minibayes.fast import conv_stage, parallel
+from minibayes.fast import memory as memory_module
+from minibayes.fast.memory import StepMemory
+from minibayes.fast.program import FusedNetwork
+from minibayes.kernels import blas
 
 NOISES = [nn.Delta(), nn.Bernoulli(0.5), nn.Bernoulli(0.9), nn.Gaussian(0.7)]
 

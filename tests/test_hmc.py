@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minibayes import bayes, checks, models, nn
-from minibayes.bayes import hmc
+from minibayes.truth import hmc
 
 
 def tanh_posterior(noise=None):

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import bernoulli_unit, expected_max, gaussian_unit, im2col, max_pool, philox
 
-from minibayes import checks
-from minibayes.nn import kernels
+from minibayes import checks, kernels
 from minibayes.nn.noise import digits, layer_id
 
 KNOWN = [  # Random123's known answers for philox4x32-10: counter, key, result

@@ -13,25 +13,26 @@ FILES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py"))
 # Which rooms a room may look at. A file belongs to the longest prefix that fits.
 LOOKS_AT = {
     "require.py": set(),
-    "nn/kernels": set(),
-    "nn": {"nn/kernels", "require.py"},
-    "bayes": {"nn", "nn/kernels", "require.py"},
+    "kernels": set(),
+    "nn": {"kernels", "require.py"},
+    "bayes": {"nn", "kernels", "require.py"},
+    "fast": {"nn", "kernels", "require.py"},
+    "truth": {"nn", "bayes", "require.py"},
     "progress.py": set(),
-    "explain.py": {"nn", "bayes", "require.py"},
-    "checks.py": {"explain.py", "require.py"},
+    "checks.py": {"nn", "bayes", "truth", "require.py"},
     "data.py": {"require.py"},
     "metrics.py": {"require.py"},
     "models.py": {"nn", "require.py"},
     "storage.py": {"nn", "bayes", "require.py"},
-    "training.py": {"nn", "bayes", "require.py", "storage.py", "progress.py"},
-    "model.py": {"nn", "bayes", "require.py", "storage.py", "training.py", "progress.py"},
+    "training.py": {"nn", "bayes", "fast", "require.py", "storage.py", "progress.py"},
+    "model.py": {"nn", "bayes", "fast", "require.py", "storage.py", "training.py", "progress.py"},
     "plots": {"require.py"},
-    "claims": {"nn", "nn/kernels", "bayes", "require.py", "metrics.py", "models.py", "model.py", "checks.py"},
-    "studies": {"claims", "nn", "bayes", "require.py", "data.py", "metrics.py", "models.py", "model.py", "plots", "progress.py",
+    "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks.py"},
+    "studies": {"claims", "nn", "bayes", "fast", "require.py", "data.py", "metrics.py", "models.py", "model.py", "plots", "progress.py",
                 "checks.py", "__init__.py"},
-    "bench": {"studies", "nn", "bayes", "require.py", "models.py", "model.py", "training.py", "progress.py"},
+    "bench": {"studies", "nn", "bayes", "fast", "require.py", "models.py", "model.py", "training.py", "progress.py"},
     "__main__.py": {"studies", "bench", "__init__.py"},
-    "__init__.py": {"nn", "bayes", "require.py", "data.py", "metrics.py", "models.py", "model.py", "checks.py", "training.py"},
+    "__init__.py": {"nn", "bayes", "truth", "require.py", "data.py", "metrics.py", "models.py", "model.py", "checks.py", "training.py"},
 }
 
 
@@ -68,9 +69,9 @@ def test_imports_point_one_way(path):
     mine = room(path)
     for target in inside:
         assert room(target) == mine or room(target) in LOOKS_AT[mine], f"{path} looks at {target}"
-    if mine == "nn/kernels" and not path.endswith("__init__.py"):
-        assert inside <= {"nn/kernels/blas.py"}, "kernel files never import each other: Numba's cache would not notice a change"
-    assert ("numba" in outside) <= (mine == "nn/kernels")
+    if mine == "kernels" and not path.endswith("__init__.py"):
+        assert inside <= {"kernels/blas.py"}, "kernel files never import each other: Numba's cache would not notice a change"
+    assert ("numba" in outside) <= (mine == "kernels")
     assert ("matplotlib" in outside) <= (mine == "plots")
     assert not outside & {"torch", "jax", "tensorflow", "scipy", "pickle"} or path == "bench/peer.py"  # measured against, never used
 

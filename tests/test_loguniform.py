@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minibayes import checks
-from minibayes.bayes import loguniform
+from minibayes.bayes.rules import loguniform
 
 EPS = np.finfo(float).eps
 

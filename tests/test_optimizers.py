@@ -62,7 +62,7 @@ def test_update_is_pure_and_in_place_gives_the_same_bits(optimizer, dtype):
 
 @pytest.mark.parametrize("optimizer", [nn.SGD(0.1), nn.Adam()], ids=repr)
 def test_kernels_are_their_py_func(optimizer, monkeypatch):
-    from minibayes.nn import kernels
+    from minibayes import kernels
     params, g, *_ = trees()
     fast, _ = optimizer.update(params, g, optimizer.init(params))
     for name in ("sgd", "adam"):

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info
 import minibayes as mb
 from minibayes import bayes, models, nn, storage, training
 from minibayes.bayes import predictive
-from minibayes.nn import parallel
+from minibayes.fast import parallel
 
 rng = np.random.default_rng(0)
 N, BATCH, STEPS = 23, 5, 12  # 5 steps an epoch, the last one of 3 examples; 2 epochs and 2 steps

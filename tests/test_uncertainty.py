@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 import minibayes as mb
-from minibayes import bayes, models, nn
-from minibayes.bayes import exact
-from minibayes.nn import kernels
+from minibayes import bayes, kernels, models, nn
+from minibayes.truth import exact
 
 DROP = nn.Bernoulli(0.7)
 

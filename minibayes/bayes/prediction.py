@@ -4,8 +4,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from .. import require
-from ..nn import kernels
+from .. import kernels, require
 from .likelihood import Categorical
 
 

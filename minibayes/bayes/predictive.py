@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 from .. import require
-from ..nn import parallel
+from ..fast import parallel
 from ..nn.layers import Conv2d, MaxPool2d
 from ..nn.noise import Bernoulli, as_key
 from .likelihood import Categorical

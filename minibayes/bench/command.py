@@ -6,8 +6,8 @@ import statistics
 import time
 
 from .. import models, nn, require
-from ..nn import parallel
-from ..nn.fused import FusedNetwork
+from ..fast import parallel
+from ..fast.program import FusedNetwork
 from ..progress import bar
 from ..studies import common
 from . import work
@@ -170,6 +170,6 @@ def table(r):
 
 
 def main(args):
-    threads = nn.parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
+    threads = parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
     result = measure(threads, args.quick)
     print(common.to_json(result) if args.json else table(result))

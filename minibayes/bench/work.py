@@ -4,8 +4,8 @@ import numpy as np
 
 from .. import models, nn, training
 from ..bayes import Categorical, Gaussian, Objective, Prior
+from ..fast import parallel
 from ..model import BayesianNetwork
-from ..nn import parallel
 
 TRAIN_FLOP, MC_FLOP = 13.2e6, 4.0e6  # LeNet-all, an image: forward + backward without dL/dx; a pass with conv1 computed once
 BATCH, TRAIN_STEPS, TINY_STEPS = 64, 50, 500  # repetitions that last about as long as PyTorch's

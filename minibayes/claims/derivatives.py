@@ -8,9 +8,8 @@ import math
 
 import numpy as np
 
-from .. import checks, nn
+from .. import checks, kernels, nn
 from ..bayes import Categorical, Gaussian
-from ..nn import kernels
 from .claim import Finding
 
 EPS, TINY = np.finfo(float).eps, 1e-100

@@ -14,7 +14,8 @@ import math
 import numpy as np
 
 from .. import nn
-from ..bayes import Prior, kl, loguniform, posterior
+from ..bayes import Prior, kl, posterior
+from ..bayes.rules import loguniform
 from .claim import Finding
 
 EPS = np.finfo(float).eps

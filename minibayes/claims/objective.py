@@ -10,8 +10,9 @@ import math
 import numpy as np
 
 from .. import checks, nn
-from ..bayes import Categorical, Gaussian, Objective, Prior, exact, kl
+from ..bayes import Categorical, Gaussian, Objective, Prior, kl
 from ..bayes.convert import Convention
+from ..truth import exact
 from .claim import Finding
 
 EPS = np.finfo(float).eps

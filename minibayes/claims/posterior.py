@@ -9,8 +9,9 @@ import math
 import numpy as np
 
 from .. import nn
-from ..bayes import Gaussian, Objective, Prior, hmc, posterior
+from ..bayes import Gaussian, Objective, Prior, posterior
 from ..model import BayesianNetwork
+from ..truth import hmc
 from .claim import Finding
 
 EPS = np.finfo(float).eps

@@ -1,6 +1,6 @@
 """(1/T) sum_t p(y* | x*, omega-hat_t) against the exact predictive, and what weight averaging is instead (claims 7, 8 and 9).
 
-The truth is `bayes.exact`. Replicates come for free: the rows of one prediction have noise of their own, so R copies of an input are R
+The truth is `truth.exact`. Replicates come for free: the rows of one prediction have noise of their own, so R copies of an input are R
 independent averages over T passes.
 """
 
@@ -9,8 +9,9 @@ import math
 import numpy as np
 
 from .. import nn
-from ..bayes import Categorical, Gaussian, exact
+from ..bayes import Categorical, Gaussian
 from ..model import BayesianNetwork
+from ..truth import exact
 from .claim import Finding
 
 EPS = np.finfo(float).eps

@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from .. import nn
-from ..bayes import Categorical, Gaussian, exact
+from ..bayes import Categorical, Gaussian
 from ..model import BayesianNetwork
+from ..truth import exact
 from .claim import Finding
 from .prediction import random_params, rounding
 

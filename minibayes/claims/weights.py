@@ -7,7 +7,8 @@ to form it may differ by twice that, and each tolerance is that bound for the la
 import numpy as np
 
 from .. import nn
-from ..bayes import Gaussian, exact, posterior
+from ..bayes import Gaussian, posterior
+from ..truth import exact
 from .claim import Finding
 
 EPS = np.finfo(float).eps

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .. import require
-from . import kernels
+from .. import kernels, require
 from .noise import Bernoulli, Delta, Gaussian
 
 INITS = ("xavier", "he", "lecun")

@@ -5,8 +5,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .. import require
-from . import kernels
+from .. import kernels, require
 from .layers import Conv2d, Dense, Layer, MaxPool2d
 from .noise import Delta, as_key, layer_id, rows_and_passes
 

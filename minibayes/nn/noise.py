@@ -11,8 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .. import require
-from . import kernels
+from .. import kernels, require
 
 WORD = 2**32
 

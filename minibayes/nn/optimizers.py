@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .. import require
-from . import kernels
+from .. import kernels, require
 
 
 @dataclass(frozen=True)

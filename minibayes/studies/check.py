@@ -6,7 +6,7 @@ import sys
 import textwrap
 
 from .. import claims, require
-from ..nn.parallel import single_threaded_blas
+from ..fast.parallel import single_threaded_blas
 from ..progress import bar
 from . import common
 

@@ -10,7 +10,8 @@ import sys
 
 import numpy as np
 
-from .. import data, metrics, models, nn, plots, require
+from .. import data, metrics, models, plots, require
+from ..fast import parallel
 from ..model import BayesianNetwork
 from . import common
 from .mnist import BATCH, official_solver
@@ -86,7 +87,7 @@ def main(args):
     seed = require.integer("--seed", args.seed, 0, 2**64 - 1)
     samples = require.integer("--samples", (10 if args.quick else 20) if args.samples is None else args.samples, 2, 100_000)
     count = require.integer("--images", (12_000 if args.quick else 60_000) if args.images is None else args.images, 100, 60_000)
-    threads = nn.parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
+    threads = parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
     common.training_steps(args.epochs, 1, 1)
     folder = common.output_folder(args.out)
     x, y, x_test, y_test = data.mnist()

@@ -10,6 +10,7 @@ import sys
 
 from .. import data, metrics, models, nn, plots, require
 from ..bayes import Prior
+from ..fast import parallel
 from ..model import BayesianNetwork
 from ..progress import bar
 from . import common
@@ -141,7 +142,7 @@ def main(args):
     """Run the study, write mnist.json and mnist.png, print the table (or the JSON)."""
     seed, seeds = require.integer("--seed", args.seed, 0), require.integer("--seeds", args.seeds, 1, 1000)
     samples = require.integer("--samples", (20 if args.quick else 50) if args.samples is None else args.samples, 1, 100_000)
-    threads = nn.parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
+    threads = parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
     common.training_steps(args.epochs, 1, 1)  # a bad number shows before the data are read
     require.integer("--seed + --seeds", seed + seeds, 1, 2**64)
     folder = common.output_folder(args.out)

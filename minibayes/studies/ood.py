@@ -10,7 +10,8 @@ import sys
 
 import numpy as np
 
-from .. import data, metrics, models, nn, plots, require
+from .. import data, metrics, models, plots, require
+from ..fast import parallel
 from ..model import BayesianNetwork
 from ..progress import bar
 from . import common
@@ -191,7 +192,7 @@ def main(args):
     seeds = require.integer("--seeds", (1 if args.quick else 3) if args.seeds is None else args.seeds, 1, 100)
     count = require.integer("--images", (1000 if args.quick else 5000) if args.images is None else args.images, 10, 10_000)
     samples = require.integer("--samples", (20 if args.quick else 50) if args.samples is None else args.samples, 2, 100_000)
-    threads = nn.parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
+    threads = parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
     require.integer("--seed + --seeds", seed + seeds, 1, 2**64)
     common.training_steps(args.epochs, 1, 1)
     folder = common.output_folder(args.out)

@@ -9,8 +9,9 @@ import sys
 
 import numpy as np
 
-from .. import data, models, nn, plots, require
+from .. import data, models, plots, require
 from ..bayes.likelihood import log_softmax
+from ..fast import parallel
 from ..model import BayesianNetwork
 from . import common
 from .mnist import BATCH, STEPS, official_solver
@@ -117,7 +118,7 @@ def main(args):
     """Run the study, write rotate.json and rotate.png, print the table (or the JSON)."""
     seed = require.integer("--seed", args.seed, 0, 2**64 - 1)
     samples = require.integer("--samples", (50 if args.quick else 100) if args.samples is None else args.samples, 2, 100_000)
-    threads = nn.parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
+    threads = parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
     common.training_steps(args.epochs, 1, 1)
     folder = common.output_folder(args.out)
     x, y, x_test, y_test = data.mnist()

@@ -3,7 +3,8 @@
 import sys
 import time
 
-from ... import nn, plots, require
+from ... import plots, require
+from ...fast import parallel
 from .. import common
 from . import co2, report, toy
 
@@ -42,7 +43,7 @@ def study(settings, threads=None, progress=False):
 def main(args):
     """Run the study, write regression.json and regression.png, print the table (or the JSON)."""
     settings = checked(args)
-    threads = nn.parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
+    threads = parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
     folder, began = common.output_folder(args.out), time.perf_counter()
     result, shown = study(settings, threads, progress=True)
     result = {"settings": settings, "versions": common.versions()} | result

@@ -4,7 +4,8 @@ import sys
 import time
 from pathlib import Path
 
-from ... import data, nn, plots, require
+from ... import data, plots, require
+from ...fast import parallel
 from .. import common
 from . import jobs, protocol, report, table
 
@@ -63,7 +64,7 @@ def study(tables, settings, processes=None, progress=False):
 def main(args):
     """Run the study, write uci.json and uci.png, print the table (or the JSON); the time it took goes to stderr."""
     settings = settings_of(args)
-    processes = nn.parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
+    processes = parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
     folder = common.output_folder(args.out)
     tables = tables_of(args)
     began = time.perf_counter()

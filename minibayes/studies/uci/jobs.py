@@ -10,7 +10,7 @@ from dataclasses import replace
 from multiprocessing import parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
 
-from ... import nn
+from ...fast import parallel
 from ...progress import bar
 from . import protocol
 
@@ -36,7 +36,7 @@ def run(splits, *, epochs=4000, samples=10_000, seed=0, executor=None, processes
     steps = sum(job.steps for search in searches for job in [*search, replace(search[0], final=True)])
     with bar(progress, steps, f"{len(splits)} splits", " steps") as shown, ExitStack() as stack:
         if executor is None:
-            executor = stack.enter_context(new_processes(nn.parallel.thread_count(processes)))
+            executor = stack.enter_context(new_processes(parallel.thread_count(processes)))
         validation = iter(scores([job for search in searches for job in search], executor, shown.update))
         validation = [[next(validation)["mc"]["log_likelihood"] for _ in search] for search in searches]
         # The first of equals, as published.

@@ -4,9 +4,11 @@ import html
 import math
 from dataclasses import dataclass
 
-from . import require
-from .bayes import Gaussian, Heteroscedastic, Objective, kl
-from .nn import Key, noise
+from .. import require
+from ..nn import Key, noise
+from . import kl
+from .likelihood import Gaussian, Heteroscedastic
+from .objective import Objective
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 The files import nothing but blas.py (BLAS's matrix product, no loop of ours): Numba's on-disk cache notices a change in a kernel's
 own file only.
-All kernels are single-threaded and release the GIL; `nn.parallel` runs them side by side on shards of a batch.
+All kernels are single-threaded and release the GIL; `fast.parallel` runs them side by side on shards of a batch.
 """
 
 from .convpool import (

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from . import kernels
-from .layers import Conv2d
+from .. import kernels
+from ..nn.layers import Conv2d
 
 
 class Workspace:

@@ -17,9 +17,9 @@ import threading
 
 import numpy as np
 
+from ..nn.layers import Conv2d, Dense, ReLU
+from ..nn.network import Network, per_row
 from .conv_stage import ConvPool, fits
-from .layers import Conv2d, Dense, ReLU
-from .network import Network, per_row
 from .routes import INPUTS, ROWS, SHARED_INPUTS, KernelRoute, SharedRoute
 from .stages import DenseStack, Plain, Workspace
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import require
+from ..bayes.likelihood import Categorical
 from ..nn.layers import Dense
-from .likelihood import Categorical
 
 
 class LogPosterior:

@@ -4,8 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from .kernels.update import CHUNK
-from .optimizers import leaves
+from ..kernels.update import CHUNK
+from ..nn.optimizers import leaves
 from .parallel import shards
 
 HOP = 2**16  # numbers that a thread updates at least: for fewer, waking it would cost more than it saves

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from . import kernels
-from .layers import MaxPool2d
+from .. import kernels
+from ..nn.layers import MaxPool2d
 from .stages import Plain, grads_like
 
 BLOCK = 8  # images whose patches and responses are in memory at a time: they stay in the second-level cache

@@ -12,10 +12,10 @@ import math
 import numpy as np
 
 from .. import require
+from ..bayes import kl
+from ..bayes.likelihood import Categorical, log_softmax
+from ..bayes.objective import Terms
 from ..nn.noise import Bernoulli, Gaussian
-from . import kl
-from .likelihood import Categorical, log_softmax
-from .objective import Terms
 
 BERNOULLI_UNITS, GAUSSIAN_UNITS = 16, 2  # of one example: the most that is done
 LARGEST = 2**BERNOULLI_UNITS  # points, when both kinds of noise meet

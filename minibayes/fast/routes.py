@@ -5,11 +5,11 @@ A route stands in for what comes from the first noise on. Its results are those 
 
 import numpy as np
 
-from . import kernels
+from .. import kernels
+from ..nn.layers import Dense, ReLU, Tanh
+from ..nn.network import per_row
+from ..nn.noise import Bernoulli, Delta
 from .conv_stage import ConvPool
-from .layers import Dense, ReLU, Tanh
-from .network import per_row
-from .noise import Bernoulli, Delta
 
 INPUTS = 16  # whose parts a KernelRoute keeps at a time: some megabytes
 ROWS = 1024  # passes x inputs that the layers after a KernelRoute take together

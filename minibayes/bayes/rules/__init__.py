@@ -1,0 +1,1 @@
+"""The rows of the KL's table: one derivation a file, for one kind of q under one prior."""
