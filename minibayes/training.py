@@ -16,7 +16,7 @@ import numpy as np
 from . import require, storage
 from .fast import parallel
 from .fast.memory import StepMemory
-from .fast.program import FusedNetwork
+from .fast.program import Program
 from .nn import Key
 from .nn.optimizers import leaves
 from .progress import bar
@@ -46,13 +46,13 @@ class Run:
     """The settings of one call of fit, and its step."""
 
     def __init__(self, objective, optimizer, x, y, batch_size, seed):
-        self.objective, self.optimizer, self.x, self.y = replace(objective, net=FusedNetwork(objective.net)), optimizer, x, y
+        self.objective, self.optimizer, self.x, self.y = replace(objective, net=Program(objective.net)), optimizer, x, y
         self.batch_size = min(batch_size, len(x))
         self.key, self.order = Key(seed).derive("fit"), Key(seed).derive("order")
         self.steps_per_epoch = -(-len(x) // self.batch_size)
         self.shard = max(SHARD, math.ceil(SMALL / max(1, objective.net.flops(x.shape[1:]))), math.ceil(self.batch_size / MOST))
         self._epoch = self._permutation = self._passes = None
-        self._memory = None
+        self._memory = self._decay = None
 
     def rows(self, step):
         """The examples of a step, in the order of its epoch: a function of (seed, step) only."""
@@ -77,16 +77,16 @@ class Run:
     def step(self, state, pool):
         """The State after one more step; its shards, and then the numbers of theta, are divided among the pool's threads."""
         rows = self.rows(state.step)
-        B, passes, cuts = len(rows), self._passes[:len(rows)], parallel.shards(len(rows), self.shard)
+        B, passes, cuts = len(rows), self._passes[:len(rows)], parallel.slices(len(rows), self.shard)
         if self._memory is None:
-            self._memory = StepMemory(self.optimizer, state.params, len(cuts), self.objective.weight_decay(state.params))
-
-        shards = pool(lambda i: self.shard_term(state.params, rows[cuts[i]], passes[cuts[i]], B, out=self._memory.grads[i]),
-                      range(len(cuts)))
+            self._memory = StepMemory(self.optimizer, state.params, len(parallel.slices(self.batch_size, self.shard)))
+            self._decay = self.objective.weight_decay(state.params)
+        grads = self._memory.grads(len(cuts))
+        shards = pool(lambda i: self.shard_term(state.params, rows[cuts[i]], passes[cuts[i]], B, out=grads[i]), range(len(cuts)))
         nlls = [nll for nll, _ in shards]
         # The new state is written into other arrays than the old: what an interrupt finds is never half written.
-        if self._memory.decay is not None:
-            updates, params, optimizer = self._memory.begin(state.params, state.optimizer, len(cuts), pool.threads)
+        if self._decay is not None:
+            updates, params, optimizer = self._memory.begin(state.params, state.optimizer, len(cuts), pool.threads, self._decay)
             pool(lambda task: task(), updates)
             terms = self.objective.terms_of(nlls, B, self.objective.num_data * self._memory.penalty())
         else:
