@@ -5,11 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from . import require, storage, training
-from .bayes import Categorical, Gaussian, Heteroscedastic, Objective, Prior, kl
+from .bayes import Categorical, Objective, Prior, kl
+from .bayes.likelihood import check_likelihood
 from .bayes.predictive import predict
-from .fast.program import FusedNetwork
+from .bayes.prior import check_prior
+from .fast import compare
+from .fast.program import Program
 from .nn import SGD, Key, Network
-from .nn.optimizers import Rate
+from .nn.network import check_network
+from .nn.optimizers import check_optimizer
 from .progress import bar
 
 
@@ -20,22 +24,14 @@ class BayesianNetwork:
     """
 
     def __init__(self, net, prior=None, likelihood=None, params=None):
-        self.net = net
-        self.prior = Prior() if prior is None else prior
-        self.likelihood = Categorical() if likelihood is None else likelihood
-        if not isinstance(net, Network):
-            raise require.InputError(f"net must be an nn.Network, got {net!r}")
-        if not isinstance(self.prior, Prior):
-            raise require.InputError(f"prior must be a bayes.Prior, got {prior!r}")
-        if not isinstance(self.likelihood, (Categorical, Gaussian, Heteroscedastic)):
-            raise require.InputError("likelihood must be bayes.Categorical(), bayes.Gaussian(tau) or bayes.Heteroscedastic(), "
-                                     f"got {likelihood!r}")
-        shapes = {name: layer.param_shapes() for name, layer in net.layers.items() if layer.param_shapes()}
-        if not shapes:
+        self.net = check_network(net)
+        self.prior = Prior() if prior is None else check_prior(prior)
+        self.likelihood = Categorical() if likelihood is None else check_likelihood(likelihood)
+        self._shapes, self.history = net.param_shapes(), []
+        if not self._shapes:
             raise require.InputError("net must have a layer with weights")
-        for name in shapes:
-            self.prior.of(name)
-        self._shapes, self.history = shapes, []
+        for name in self._shapes:
+            self.prior.check(name)
         self.params = None if params is None else self._checked("params", params)
 
     def __repr__(self):
@@ -43,7 +39,7 @@ class BayesianNetwork:
 
     def fit(self, x, y, *, epochs=10, steps=None, batch_size=64, optimizer=None, seed=0, params=None, dtype=np.float32,
             validation=None, validation_samples=10, report_every=None, on_report=None, progress=False, checkpoint=None,
-            checkpoint_every=None, resume=True, threads=None):
+            checkpoint_every=None, resume=True, threads=None, plain=False):
         """Minimise L-hat(theta)/N over minibatches, one fresh omega-hat per step and example; returns the history.
 
         x (N, ...) and y: (N,) integer labels, or real (N,) or (N, K). Each call starts anew from `seed`, or from `params`.
@@ -72,8 +68,7 @@ class BayesianNetwork:
             if value is not None:
                 require.integer(name, value, 1)
         optimizer = SGD(0.01, momentum=0.9) if optimizer is None else optimizer
-        if not isinstance(optimizer, Rate):
-            raise require.InputError(f"optimizer must be nn.SGD(...) or nn.Adam(...), got {optimizer!r}")
+        check_optimizer(optimizer)
         per_epoch = -(-len(x) // min(batch_size, len(x)))
         last_step = (require.integer("steps", steps, 1) if steps is not None
                      else max(1, round(require.real("epochs", epochs, 0, 1e6, open_low=True) * per_epoch)))
@@ -98,12 +93,13 @@ class BayesianNetwork:
         state = training.fit(
             self, x, y, start, last_step=last_step, batch_size=batch_size, optimizer=optimizer,
             objective=Objective(self.net, self.prior, self.likelihood, len(x)), seed=seed, report_every=report_every, evaluate=evaluate,
-            progress=progress, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume, threads=threads)
+            progress=progress, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume, threads=threads,
+            plain=require.boolean("plain", plain))
         self.params, self.history = state.params, state.history
         return self.history
 
     def predict(self, x, *, samples=50, rule="mc", seed=0, shared=False, keep_samples=False, threads=None, progress=False,
-                tolerance=0.01, max_samples=10_000):
+                tolerance=0.01, max_samples=10_000, plain=False):
         """The predictive distribution at x (N, ...): see bayes.prediction for what it holds.
 
         rule: "mc", the average of `samples` stochastic passes, or the deterministic "weight-averaging" or "probabilistic-pooling".
@@ -113,13 +109,19 @@ class BayesianNetwork:
         """
         self._require_params()
         x = self._inputs("x", x, self.dtype)
-        seed = require.integer("seed", seed, 0, 2**64 - 1)
+        key = Key(require.integer("seed", seed, 0, 2**64 - 1)).derive("predict")
         known = not isinstance(samples, str)
         total = len(x) * (require.integer("samples", samples, 1) if known else 1) if rule == "mc" else len(x)
-        with bar(progress, total if known else None, "predict", " passes x inputs") as shown:
-            return predict(FusedNetwork(self.net), self.params, self.likelihood, x, rule=rule, samples=samples,
-                           key=Key(seed).derive("predict"), shared=shared, keep_samples=keep_samples, threads=threads,
-                           progress=shown.update, tolerance=tolerance, max_samples=max_samples)
+
+        def by(runner, progress=None):
+            return predict(runner, self.params, self.likelihood, x, rule=rule, samples=samples, key=key, shared=shared,
+                           keep_samples=keep_samples, progress=progress, tolerance=tolerance, max_samples=max_samples)
+
+        with bar(progress, total if known else None, "predict", " passes x inputs") as progress_bar:
+            made = by(self.net if plain else Program(self.net, threads), progress_bar.update)
+        if compare.wanted() and not plain and known:
+            compare.same("the prediction's mean", made.mean, by(self.net).mean, x.dtype)
+        return made
 
     def kl(self):
         """KL(q || p) in nats, up to the constant `bayes.kl.CONSTANT`."""
@@ -142,9 +144,7 @@ class BayesianNetwork:
         return next(iter(next(iter(self.params.values())).values())).dtype
 
     def _score(self, x, y, rule, samples, seed, threads):
-        prediction = self.predict(x, rule=rule, samples=samples, seed=seed, threads=threads)
-        error = {"error": prediction.error(y)} if isinstance(self.likelihood, Categorical) else {"rmse": prediction.rmse(y)}
-        return error | {"nll": -float(prediction.log_likelihood(y).mean())}
+        return self.predict(x, rule=rule, samples=samples, seed=seed, threads=threads).score(y)
 
     def _inputs(self, name, x, dtype):
         x = require.inputs(name, x, dtype, self.net.input_shape)

@@ -36,6 +36,13 @@ def real(name, value, low=-math.inf, high=math.inf, open_low=False, open_high=Fa
     return float(value)
 
 
+def boolean(name, value):
+    """`value` as True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def choice(name, value, allowed):
     """`value` if it is one of `allowed`, a collection of strings."""
     if not isinstance(value, str) or value not in allowed:

@@ -1,7 +1,7 @@
 """Model files and checkpoints: an .npz of plain arrays with a JSON header, written atomically and validated before use.
 
-Nothing in a file is ever executed: no pickle, layers are looked up in a fixed table, and every array must have exactly the shape and
-type that the header's network implies before a byte of it is read.
+Nothing in a file is ever executed: no pickle, layers and the like are looked up among the classes defined in this process, minibayes' and
+the user's own, and every array must have exactly the shape and type that the header's network implies before a byte of it is read.
 """
 
 import contextlib
@@ -15,15 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from . import bayes, nn, require
+from . import nn, registry, require
 from .nn.optimizers import leaves
 
 FORMAT, VERSION = "minibayes", 1
 HEADER_LIMIT = 16 * 2**20  # bytes; a header is a few kB, plus a training history
 LAYER_LIMIT = 10_000  # a header with more would only cost time
-LAYERS = {c.__name__: c for c in (nn.Dense, nn.Conv2d, nn.MaxPool2d, nn.ReLU, nn.Tanh, nn.Flatten)}
-NOISES = {c.__name__: c for c in (nn.Delta, nn.Bernoulli, nn.Gaussian)}
-LIKELIHOODS = {c.__name__: c for c in (bayes.Categorical, bayes.Gaussian, bayes.Heteroscedastic)}
+DEEPEST = 8  # records within records: a noise made of noises, and the like
 DTYPES = ("float32", "float64")
 
 
@@ -35,31 +33,38 @@ def spec(value):
     """A frozen record of settings as plain JSON: {"class": name, field: value, ...}."""
     if dataclasses.is_dataclass(value):
         return {"class": type(value).__name__} | {f.name: spec(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {k: spec(v) for k, v in value.items()}
-    return value
+    return [spec(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
-def network_spec(net):
+def network_spec(net) -> dict:
     layers = [{"name": name} | spec(layer) for name, layer in net.layers.items()]
     return {"input_shape": net.input_shape and list(net.input_shape), "layers": layers}
 
 
-def _build(table, record, what):
-    """The object that `spec` wrote, from the fixed table of classes."""
+def build(kind: str, record, depth: int = 0):
+    """The object that `spec` wrote: a class of that kind that is defined in this process, with its settings; nothing else is run."""
     record = dict(record)
     name = record.pop("class")
-    if name not in table:
-        raise ValueError(f"unknown {what} {name!r}")
-    fields = {f.name for f in dataclasses.fields(table[name])}
-    if record.keys() != fields:
-        raise ValueError(f"{what} {name!r} must have the fields {sorted(fields)}, got {sorted(record)}")
-    if "noise" in record:
-        record["noise"] = _build(NOISES, record["noise"], "noise")
-    return table[name](**record)
+    if not isinstance(name, str) or depth > DEEPEST:
+        raise ValueError(f"{kind} {name!r} is not the name of a class, or lies too deep")
+    cls = registry.find(kind, name)
+    if not dataclasses.is_dataclass(cls):
+        raise ValueError(f"{kind} {name!r} is not a dataclass, so its settings cannot be read")
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
+    needed = {n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
+    if not needed <= record.keys() <= fields.keys():
+        raise ValueError(f"{kind} {name!r} must have the fields {sorted(fields)}, got {sorted(record)}")
+    for field, value in record.items():
+        if isinstance(value, dict) and "class" in value:  # what stands in it says itself which kinds it takes
+            record[field] = build(registry.kind_of(value["class"]), value, depth + 1)
+        elif isinstance(value, list):
+            record[field] = tuple(value)
+    return cls(**record)
 
 
-def build_network(record):
+def build_network(record) -> nn.Network:
     if len(record["layers"]) > LAYER_LIMIT:
         raise ValueError(f"it has {len(record['layers'])} layers")
     layers = {}
@@ -68,9 +73,27 @@ def build_network(record):
         name = layer.pop("name")
         if not isinstance(name, str) or name in layers:
             raise ValueError(f"layer name {name!r} is not a string, or stands twice")
-        layers[name] = _build(LAYERS, layer, "layer")
+        layers[name] = build("layer", layer)
     shape = record["input_shape"]
     return nn.Network(None if shape is None else tuple(shape), **layers)
+
+
+def check_readable(net, prior, likelihood):
+    """An error, before anything is written, if `read_model` could not read what `model_header` writes of these."""
+    for what, kind, value in [*((f"layer {name!r}", "layer", layer) for name, layer in net.layers.items()),
+                              ("prior", "prior", prior), ("likelihood", "likelihood", likelihood)]:
+        if not dataclasses.is_dataclass(type(value)) or "__dataclass_params__" not in vars(type(value)):
+            raise require.InputError(f"{what} cannot be saved: its class {type(value).__name__} must be a dataclass, "
+                                     "@dataclass(frozen=True), so that its settings can be written")
+        try:
+            again = build(kind, json.loads(to_json(spec(value))))
+        except (ValueError, TypeError) as error:
+            raise require.InputError(f"{what} cannot be saved, as it could not be loaded again: {error}") from None
+        if type(again) is not type(value):
+            raise require.InputError(f"{what} cannot be saved: {type(again).__name__!r} is a name of minibayes itself, "
+                                     f"rename your class {type(value).__module__}.{type(value).__qualname__}")
+        if spec(again) != json.loads(to_json(spec(value))) and to_json(spec(again)) != to_json(spec(value)):
+            raise require.InputError(f"{what} cannot be saved: read back, its settings {spec(value)} become {spec(again)}")
 
 
 def plain(value):
@@ -185,13 +208,13 @@ def read_header(archive):
     return header
 
 
-def read_tree(archive, prefix, net, dtype):
+def read_tree(archive, prefix: str, net, dtype: str) -> dict:
     """{layer: {param: array}} under `prefix`, in the shapes of net's parameters, all finite."""
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype!r} is not one of {DTYPES}")
     tree = {}
-    for name, layer in net.layers.items():
-        for param, shape in layer.param_shapes().items():
+    for name, shapes in net.param_shapes().items():
+        for param, shape in shapes.items():
             array = _array(archive, f"{prefix}/{name}/{param}", dtype, shape)
             if not np.isfinite(array).all():
                 raise ValueError(f"{prefix}/{name}/{param} has NaN or infinite entries")
@@ -203,22 +226,26 @@ def flatten(prefix, tree):
     return {f"{prefix}/{name}/{param}": np.ascontiguousarray(array) for name, param, array in leaves(tree)}
 
 
-def model_header(model, params):
+def model_header(model, params: dict) -> dict:
+    check_readable(model.net, model.prior, model.likelihood)
     dtype = next(iter(next(iter(params.values())).values())).dtype.name
     return {"kind": "model", "dtype": dtype, "network": network_spec(model.net), "prior": spec(model.prior),
             "likelihood": spec(model.likelihood)}
 
 
-def read_model(path):
+def read_settings(header: dict) -> tuple:
+    """(net, prior, likelihood) of a header."""
+    return build_network(header["network"]), build("prior", header["prior"]), build("likelihood", header["likelihood"])
+
+
+def read_model(path) -> tuple:
     """(net, prior, likelihood, params) of a model file or a checkpoint."""
     with opened(path) as archive:
         header = read_header(archive)
-        net = build_network(header["network"])
-        prior = _build({"Prior": bayes.Prior}, header["prior"], "prior")
-        likelihood = _build(LIKELIHOODS, header["likelihood"], "likelihood")
+        net, prior, likelihood = read_settings(header)
         params = read_tree(archive, "params", net, header["dtype"])
         if not params:
             raise ValueError("its network has no parameters")
         for name in params:
-            prior.of(name)  # an error if it has no length-scale for that layer
+            prior.check(name)  # an error if it says nothing of that layer
     return net, prior, likelihood, params

@@ -55,8 +55,8 @@ def test_bernoulli_kernel(keep, units):
 def test_gaussian_kernel(units, dtype):
     examples, passes, layer = np.array([3, 2**31], np.uint64), np.array([1, 9], np.uint64), np.uint64(77)
     fast, slow = np.full((2, units), 9, dtype), np.full((2, units), 9, dtype)
-    kernels.gaussian(1.5, examples, passes, layer, KEY, fast)
-    kernels.gaussian.py_func(1.5, examples, passes, layer, KEY, slow)
+    kernels.gaussian(1.0, 1.5, examples, passes, layer, KEY, fast)
+    kernels.gaussian.py_func(1.0, 1.5, examples, passes, layer, KEY, slow)
     naive = [[gaussian_unit(1.5, u, int(e), 77, int(t), KEY) for u in range(units)] for e, t in zip(examples, passes, strict=True)]
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(fast, naive, rtol=4 * eps, atol=8 * eps)

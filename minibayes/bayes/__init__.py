@@ -1,8 +1,14 @@
-"""The same network through Bayesian eyes: prior, likelihood, q(omega), KL, objective, prediction. Looks at nn; nn never looks back."""
+"""The same network through Bayesian eyes: prior, likelihood, q(omega), KL, objective, prediction. Looks at nn; nn never looks back.
 
-from .likelihood import Categorical, Gaussian, Heteroscedastic
+To add one of your own, subclass `Likelihood` or `Prior`, and write the KL of a noise under a prior with `kl.rule`.
+"""
+
+from . import kl, posterior, rules
+from .likelihood import Categorical, Likelihood
 from .objective import Objective
 from .predictive import ZeroVarianceWarning
-from .prior import Prior
+from .prior import LogUniform, Normal, Prior
+from .regression import Gaussian, Heteroscedastic
 
-__all__ = ["Categorical", "Gaussian", "Heteroscedastic", "Objective", "Prior", "ZeroVarianceWarning"]
+__all__ = ["Categorical", "Gaussian", "Heteroscedastic", "Likelihood", "LogUniform", "Normal", "Objective", "Prior",
+           "ZeroVarianceWarning", "kl", "posterior", "rules"]

@@ -1,13 +1,11 @@
 """L-hat(theta) = -(N/B) sum_n log p(y_n | f(x_n, omega-hat)) + KL, taken apart: every term with its name, value, unit and constants."""
 
 import html
-import math
 from dataclasses import dataclass
 
 from .. import require
-from ..nn import Key, noise
+from ..nn import Key
 from . import kl
-from .likelihood import Gaussian, Heteroscedastic
 from .objective import Objective
 
 
@@ -52,71 +50,52 @@ class Explanation:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def explain(model, x, y, *, num_data=None, seed=0):
+def explain(model, x, y, *, num_data: int | None = None, seed: int = 0) -> Explanation:
     """The terms of L-hat for the examples (x, y) and one draw of omega-hat; prints nothing.
 
     num_data: N, if (x, y) is a minibatch of B examples out of more; B by default.  seed: of the draw; a network without noise has none.
     """
     if model.params is None:
         raise require.InputError("model has no parameters yet: call fit, or mb.load a file")
-    net, params, likelihood = model.net, model.params, model.likelihood
+    net, params = model.net, model.params
     x = require.inputs("x", x, model.dtype, net.input_shape)
     B, K = len(x), net.output_shape(x.shape[1:])[0]
-    y = likelihood.targets("y", y, B, K)
+    y = model.likelihood.targets("y", y, B, K)
     N = B if num_data is None else require.integer("num_data", num_data, B)
-    z = net.sample(Key(seed).derive("explain"), x.shape, dtype=x.dtype)
-    found = Objective(net, model.prior, likelihood, N).terms(params, x, y, z)
-    out = data_terms(likelihood, N, B, K, N * found.nll)
-    parts, decay = kl.terms(net, params, model.prior), kl.weight_decay(net, params, model.prior, N)
-    for layer, group in parts.items():
-        for p, value in group.items():
-            out.append(kl_term(net.layers[layer], layer, p, value))
+    eps = net.draw(Key(seed).derive("explain"), x.shape, dtype=x.dtype)
+    found = Objective(net, model.prior, model.likelihood, N).terms(params, x, y, eps)
+    scale = "" if N == B else "N/B "
+    out = [Term(name, formula, value, "nats", note=note)
+           for name, formula, value, note in model.likelihood.data_terms(scale, N, K, N * found.nll)]
+    of_kl = kl.named(net, params, model.prior)
+    for layer, group in of_kl.items():
+        out += [Term(f"kl[{layer}/{t.name}]", t.formula, t.value, "nats", note=t.note) for t in group]
     out += [
         Term("KL", "the sum of the kl lines", found.kl, "nats", "sum", "KL(q || p) up to C"),
         Term("C", "a constant in theta, infinite", None, "nats", "constant", f"only differences of KL mean anything; {kl.CONSTANT}"),
         Term("L-hat", "data + KL", found.total, "nats", "sum", "one draw of omega-hat; its mean over draws is L(theta)"),
         Term("L-hat/N", "what training minimises", found.per_datum, "nats per datum", "sum"),
-        Term("N", "examples in the data set", float(N), "", "setting"), Term("B", "examples given here", float(B), "", "setting"),
+        Term("N", "examples in the data set", float(N), "", "setting"),
+        Term("B", "examples given here", float(B), "", "setting"),
     ]
-    if isinstance(likelihood, Gaussian):
-        out.append(Term("tau", "precision of y given f", float(likelihood.tau), "1/(units of y)^2", "setting"))
-    for layer, group in decay.items():
-        of = net.layers[layer].noise
-        out.append(Term(f"l[{layer}]", "prior N(0, l^-2)", model.prior.of(layer), "1/(units of weight)", "setting"))
-        if layer in net.noisy:
-            name = "variance" if isinstance(of, noise.Gaussian) else "keep"
-            out.append(Term(f"{name}[{layer}]", "Var[z]" if name == "variance" else "P(z = 1)", float(getattr(of, name)), "", "setting"))
-        rays = "; not all of the KL's: see the rays" if "rays" in parts[layer] else ""
-        for p, value in group.items():
-            formula = " ".join(["l^2", *symbol(net.layers[layer], p)]) + "/N"
-            out.append(Term(f"wd[{layer}/{p}]", formula, float(value), "per datum", "setting", f"gradient of L-hat/N: + wd {p}{rays}"))
+    out += [Term(name, formula, float(value), unit, "setting") for name, formula, value, unit in model.likelihood.settings()]
+    for layer in of_kl:
+        out += settings(model, layer, N)
     return Explanation(tuple(out))
 
 
-def data_terms(likelihood, N, B, K, total):
-    """-(N/B) sum_n log p(y_n | f_n), for regression in its two parts."""
-    scale = "" if N == B else "N/B "
-    if isinstance(likelihood, Heteroscedastic):
-        return [Term("data", f"{scale}sum_nk 1/2 [e^-s (y - m)^2 + s + log 2 pi]", total, "nats", note="(m_n, s_n) = f(x_n, omega-hat)")]
-    if not isinstance(likelihood, Gaussian):
-        return [Term("data", f"-{scale}sum_n log softmax(f_n)[y_n]", total, "nats", note="f_n = f(x_n, omega-hat)")]
-    constant = N * K / 2 * math.log(2 * math.pi / likelihood.tau)
-    return [Term("data: misfit", f"{scale}tau/2 sum_n ||y_n - f_n||^2", total - constant, "nats", note="f_n = f(x_n, omega-hat)"),
-            Term("data: normaliser", "N K/2 log(2 pi/tau)", constant, "nats", note=f"K = {K} outputs; not in theta")]
-
-
-def symbol(layer, p):
-    """E[z^2] of a parameter, in words: none if it is 1."""
-    if p not in layer.noisy_params or isinstance(layer.noise, noise.Delta):
-        return []
-    return ["(1 + variance)" if isinstance(layer.noise, noise.Gaussian) else "keep"]
-
-
-def kl_term(layer, name, p, value):
-    """One line of the KL."""
-    if p == "rays":
-        shared = "the weights" + (" and bias" if "b" in layer.noisy_params else "") + " that share one z"
-        return Term(f"kl[{name}/rays]", "-sum log ||ray||", value, "nats", note=f"a ray: {shared}; what weight decay leaves out")
-    outside = p not in layer.noisy_params and not isinstance(layer.noise, noise.Delta)
-    formula = " ".join([*symbol(layer, p), f"l^2/2 ||{p}||^2"])
-    return Term(f"kl[{name}/{p}]", formula, value, "nats", note="outside the noise" if outside else "")
+def settings(model, name: str, N: int) -> list[Term]:
+    """What the prior and the noise say of one layer, and the weight decay that stands for its KL."""
+    layer, group = model.net.layers[name], model.params[name]
+    out = [Term(*line, "setting") for line in model.prior.settings(name)]
+    if layer.noisy:
+        out += [Term(f"{key}[{name}]", formula, float(value), "", "setting") for key, formula, value in layer.noise.settings()]
+    out += [Term(f"{key}[{name}]", "learned by the noise, its mean", float(a.mean()), "", "setting")
+            for key, a in layer.phi(group).items()]
+    found = kl.parts(model.net, {name: group}, model.prior)[name]
+    rest = {p: term.name for part in found for term in part.terms for p in term.grads}
+    for p, (factor, formula) in kl.decays(found).items():
+        more = f"; not all of the KL's: see the {rest[p]}" if p in rest else ""
+        out.append(Term(f"wd[{name}/{p}]", f"{formula or 'factor'}/N", factor / N, "per datum", "setting",
+                        f"gradient of L-hat/N: + wd {p}{more}"))
+    return out

@@ -1,76 +1,203 @@
-"""KL(q_theta(omega) || p(omega)) = sum_i l^2/2 (E[z^2] ||M_i||^2 + ||b_i||^2) - [Gaussian noise] sum_rays log ||ray|| + C.
+"""KL(q_theta(omega) || p(omega)), the sum over rays of -E_q log p(ray) - H(ray): a table of derivations, one for each q under each p.
 
-Derivation. q is made proper by blurring every weight with N(0, s^2), s -> 0. For one ray m in R^K (the numbers that share
-one z: a column of a dense M, a row (M_k, b_k) of a convolution), under p = N(0, l^-2 I):
+A *ray* is the set of K numbers that share one z: a column of a dense M (noise on inputs), a row (M_k, b_k) of a convolution (noise on
+outputs), a single weight (noise per weight). q is made proper by blurring every weight with N(0, s^2), s -> 0. Then
 
-    -E_q[log p] = l^2/2 (E[z^2] ||m||^2 + K s^2) + K/2 log(2 pi/l^2)                    any noise with those moments
-    Bernoulli:  -H[q] -> -H(keep) - K/2 log(2 pi e s^2)                                 two narrow bumps: no m in it
-    Gaussian:   -H[q] = -K/2 log(2 pi e s^2) - 1/2 log(1 + variance ||m||^2/s^2)        exactly: q = N(m, s^2 I + variance m m^T)
-                     -> -log ||m|| + (constant in m)
+    KL = sum over rays [ -E_q log p(ray)  -  H_phi(z)  -  (z continuous) log ||ray|| ] + C
 
-So for dropout the KL is a weight decay plus a constant C that depends on s alone and is infinite in the limit: only differences of
-KL, and its gradient, mean anything, and no absolute ELBO is reported. For multiplicative Gaussian noise the weight-decay reading
-(keep ||M||^2 with E[z^2] for keep) leaves out the entropy along the ray, -log ||m||, which is finite and pushes m away from 0.
-A layer without noise is the case z = 1. Sources: arXiv 1506.02142 appendix 4.2 (Bernoulli); the Gaussian case follows from the
-entropy of a Gaussian.
+p gives the first term, from q's moments; q gives the second; C is infinite in the limit unless z is continuous and K = 1. So only
+differences of KL, and its gradient, mean anything, and no absolute ELBO is reported where C is infinite.
+
+`bayes/rules/` holds the rows of the table. Each says what the KL is for one noise under one prior, as a weight decay and what is left of
+it; a row of your own is a function with `@kl.rule(MyNoise, MyPrior)`. A pair without a rule is an error: a noise is never taken for
+another. Sources: arXiv 1506.02142 appendix 4.2 (dropout); the files of `rules/` for the others.
 """
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from ..nn.noise import Gaussian
-from . import posterior
+from .. import require
+from ..nn.noise import Delta
 
-CONSTANT = ("C, which no M changes: sum over rays of -K'/2 log(2 pi e s^2) - H(noise) + K/2 log(2 pi/l^2), K' = K for dropout, K - 1 for "
-            "Gaussian noise with H(noise) = 1/2 log(2 pi e variance); infinite as s -> 0 unless K' = 0. It depends on keep, variance "
-            "and l: losses at different ones do not compare")
-SMALLEST = np.finfo(np.float32).tiny
+CONSTANT = ("C, which no M changes: sum over rays of -K'/2 log(2 pi e s^2) - H(noise) + K/2 log(2 pi/l^2), K' = K for dropout, "
+            "K - 1 for Gaussian noise with H(noise) = 1/2 log(2 pi e variance); infinite as s -> 0 unless K' = 0. It depends on keep, "
+            "variance and l: losses at different ones do not compare")
 
-
-def rays(layer, params):
-    """||ray||^2 for every set of numbers that shares one z: the columns of a dense M, the rows (M_k, b_k) of a convolution."""
-    M = params["M"]
-    if "b" not in layer.noisy_params:
-        return (M * M).sum(axis=0)                                                     # (D,)
-    return (M.reshape(len(M), -1) ** 2).sum(axis=1) + params["b"] ** 2                # (C_out,)
+_rules: dict[tuple[type, type], Callable] = {}
+_pure: set[tuple[type, type]] = set()  # the pairs whose KL is a weight decay that no parameter changes
 
 
-def terms(net, params, prior):
-    """{layer: {"M": value, "b": value, "rays": value}}: the KL in nats, up to C, term by term."""
-    moments, out = posterior.moment(net, params, "second_moment"), {}
+class Decay(NamedTuple):
+    """KL = factor/2 ||param||^2: the part of a KL that is a weight decay. formula: of the factor, such as "keep l^2"."""
+
+    factor: float
+    formula: str = ""
+
+
+class Term(NamedTuple):
+    """Any other part of a KL: its value in nats, and its gradient in the parameters it depends on."""
+
+    name: str
+    value: float
+    grads: Mapping = {}  # {param: array}
+    formula: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a rule returns, in nats: KL = sum over params of factor/2 ||param||^2 + sum of the terms' values, up to C."""
+
+    decay: Mapping = field(default_factory=dict)  # {param: Decay, or its factor alone}
+    terms: tuple = ()
+
+
+@dataclass(frozen=True)
+class Q:
+    """What a rule is given: q of those parameters of one layer that are inside its noise; or, with noise Delta, of those outside."""
+
+    name: str  # of the layer
+    layer: object
+    noise: object
+    params: Mapping  # {param: array}, the weights it speaks of
+    phi: Mapping  # {name: array}, what the noise learns
+
+    @property
+    def moments(self) -> tuple:
+        """E[z] and E[z^2]: numbers, or one for each ray."""
+        return self.noise.moments(self.phi)
+
+    def rays(self) -> np.ndarray:
+        """||ray||^2, in one row."""
+        return self.layer.place.squares(list(self.params.values())).reshape(-1)
+
+    def along(self, a) -> dict:
+        """{param: the number of its ray for each of its entries, in a form that broadcasts}, from one for each ray, or a single one."""
+        a = np.asarray(a)
+        a = a if a.size == 1 else a.reshape(self.layer.place.units(self.layer))
+        return {p: self.layer.place.along(a, array) for p, array in self.params.items()}
+
+
+def rule(noise: type, prior: type, pure_decay: bool = False) -> Callable:
+    """`@rule(nn.Bernoulli, bayes.Normal)`: the function below, of (q: Q, prior) -> Part, is the KL of that noise under that prior.
+
+    It holds for these very classes and for no subclass of theirs: another distribution has another KL. Parameters of a noisy layer that
+    are outside its noise, such as a dense bias, are those of `nn.Delta`. The last definition counts.
+    pure_decay: a promise that it returns the same weight decay for all parameters, and no terms: it is then asked once, not every step.
+    """
+    def register(function):
+        _rules[noise, prior] = function
+        (_pure.add if pure_decay else _pure.discard)((noise, prior))
+        return function
+    return register
+
+
+def find(noise, prior) -> Callable:
+    """The rule for this noise under this prior; an error that says what to write if there is none."""
+    if (type(noise), type(prior)) not in _rules:
+        q, p = type(noise).__name__, type(prior).__name__
+        raise require.InputError(
+            f"the KL of {q} noise under the prior {p} is not known: write it as a function, @bayes.kl.rule({q}, {p}) above "
+            "def f(q, prior): return bayes.kl.Part(decay={param: factor}, terms=(bayes.kl.Term(name, value, grads),)); "
+            "see bayes/rules/dropout.py")
+    return _rules[type(noise), type(prior)]
+
+
+def check(net, prior):
+    """An error if the KL of some layer is not known."""
+    for name, layer in net.layers.items():
+        inside, outside = _split(layer)
+        if inside or outside:
+            prior.check(name)
+        for noise, params in ((layer.noise, inside), (Delta(), outside)):
+            if params:
+                find(noise, prior)
+
+
+def pure_decay(net, prior) -> bool:
+    """Whether the KL is a weight decay that no parameter changes: see `rule`."""
+    return all((type(noise), type(prior)) in _pure for layer in net.layers.values()
+               for noise, params in zip((layer.noise, Delta()), _split(layer), strict=True) if params)
+
+
+def _split(layer):
+    """The names of the weights inside and outside the noise."""
+    names = list(layer.param_shapes())
+    inside = [p for p in names if layer.noisy and p in layer.noisy_params]
+    return inside, [p for p in names if p not in inside]
+
+
+def parts(net, params: Mapping, prior) -> dict:
+    """{layer: [Part, ...]}: the table's rows for every layer with weights."""
+    out = {}
     for name, group in params.items():
-        half = prior.of(name) ** 2 / 2
-        out[name] = {p: half * moments[name][p] * float(np.vdot(a, a)) for p, a in group.items()}
-        if isinstance(net.layers[name].noise, Gaussian):
-            squares = np.maximum(rays(net.layers[name], group), SMALLEST)
-            out[name]["rays"] = float(-np.log(squares, dtype=np.float64).sum() / 2)
+        layer, out[name] = net.layers[name], []
+        for noise, names in zip((layer.noise, Delta()), _split(layer), strict=True):
+            if names:
+                q = Q(name, layer, noise, {p: group[p] for p in names}, layer.phi(group) if noise is layer.noise else {})
+                out[name].append(find(noise, prior)(q, prior))
     return out
 
 
-def value(net, params, prior):
+def decays(found) -> dict:
+    """{param: Decay} of one layer's parts."""
+    return {p: d if isinstance(d, Decay) else Decay(float(d)) for part in found for p, d in part.decay.items()}
+
+
+def named(net, params: Mapping, prior) -> dict:
+    """{layer: [Term, ...]}: every term of the KL, weight decays too, with its formula; without gradients."""
+    out = {}
+    for name, found in parts(net, params, prior).items():
+        group = params[name]
+        inside, _ = _split(net.layers[name])
+        out[name] = [Term(p, d.factor / 2 * float(np.vdot(group[p], group[p])), {}, f"{d.formula or 'factor'}/2 ||{p}||^2",
+                          "outside the noise" if net.layers[name].noisy and p not in inside else "")
+                     for p, d in sorted(decays(found).items(), key=lambda item: list(group).index(item[0]))]
+        out[name] += [term for part in found for term in part.terms]
+    return out
+
+
+def terms(net, params: Mapping, prior) -> dict:
+    """{layer: {"M": value, "b": value, "rays": value, ...}}: the KL in nats, up to C, term by term."""
+    return {name: {term.name: term.value for term in found} for name, found in named(net, params, prior).items()}
+
+
+def value(net, params: Mapping, prior) -> float:
     """KL(q || p) in nats, up to the constant C (`kl.CONSTANT`)."""
     return sum(v for group in terms(net, params, prior).values() for v in group.values())
 
 
-def grad(net, params, prior, num_data=1):
-    """d (KL/N) / d theta in the shapes of params: wd M, and for Gaussian noise - m/(N ||m||^2) per ray. No constant in it."""
-    decay, out = weight_decay(net, params, prior, num_data), {}
-    for name, group in params.items():
-        layer = net.layers[name]
-        out[name] = {p: a.dtype.type(decay[name][p]) * a for p, a in group.items()}
-        if isinstance(layer.noise, Gaussian):
-            pull = 1 / (num_data * np.maximum(rays(layer, group), SMALLEST))
-            for p in layer.noisy_params:
-                a = group[p]
-                out[name][p] -= a * (pull if p == "b" or a.ndim == 2 else pull[:, None, None, None])
-    return out
+def split(net, params: Mapping, prior, num_data: float = 1) -> tuple[dict, float, dict]:
+    """KL/N in its two halves: ({layer: {param: wd}}, the rest's value, the rest's gradient {layer: {param: array}}); no constant in it.
+
+    The gradient of KL/N is wd * param + the rest's; its value the sum of wd/2 ||param||^2 + the rest's.
+    """
+    decay, rest, grads = {}, 0.0, {}
+    for name, found in parts(net, params, prior).items():
+        decay[name] = {p: 0.0 for p in params[name]} | {p: d.factor / num_data for p, d in decays(found).items()}
+        for term in (term for part in found for term in part.terms):
+            rest += term.value / num_data
+            for p, g in term.grads.items():
+                g = np.asarray(g / num_data, params[name][p].dtype)
+                group = grads.setdefault(name, {})
+                group[p] = group[p] + g if p in group else g
+    return decay, rest, grads
 
 
-def weight_decay(net, params, prior, num_data=1, tau=1.0):
-    """{layer: {param: wd}}: the factor of SGD's "gradient + wd * param" that this KL is.
+def grad(net, params: Mapping, prior, num_data: float = 1) -> dict:
+    """d (KL/N) / d theta in the shapes of params: wd * param and the rest of each rule. No constant in it."""
+    decay, _, rest = split(net, params, prior, num_data)
+    return {name: {p: a.dtype.type(decay[name][p]) * a + rest.get(name, {}).get(p, 0) for p, a in group.items()}
+            for name, group in params.items()}
+
+
+def weight_decay(net, params: Mapping, prior, num_data: float = 1, tau: float = 1.0) -> dict:
+    """{layer: {param: wd}}: the factor of SGD's "gradient + wd * param" that this KL is, or holds.
 
     wd = l^2 E[z^2] / N beside the mean negative log-likelihood, and / (N tau) beside the mean of 1/2 ||y - f||^2; E[z^2] = keep for
     dropout, and 1 for parameters outside the noise, such as a dense bias (a convolution's bias is inside).
     """
-    moments = posterior.moment(net, params, "second_moment")
-    return {name: {p: prior.of(name) ** 2 * m / (num_data * tau) for p, m in group.items()}
-            for name, group in moments.items()}
+    return split(net, params, prior, num_data * tau)[0]

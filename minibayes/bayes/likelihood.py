@@ -1,36 +1,77 @@
-"""p(y | f): softmax for classes, N(f, tau^-1 I) or N(mean, e^s) for regression; each with -log p in nats and its derivative in f."""
+"""p(y | f): Likelihood, the class to subclass, and softmax for classes; each with -log p in nats and its derivative in f.
 
-import math
+A likelihood owns all that depends on what y is: its targets, -log p, what is kept of each pass, and the prediction it makes of that.
+"""
+
 from dataclasses import dataclass
 
 import numpy as np
 
-from .. import require
+from ..registry import Registered, check
+from . import targets
+from .prediction import ClassPrediction, RegressionPrediction
+from .summary import CategoricalSummary, RegressionSummary, log_softmax
 
 
-def log_softmax(f):
-    """log softmax(f)_c = f_c - log sum_k exp f_k, shifted by the maximum so that nothing overflows."""
-    f = f - f.max(axis=-1, keepdims=True)
-    return f - np.log(np.exp(f).sum(axis=-1, keepdims=True))
+class Likelihood(Registered, kind="likelihood"):
+    """p(y | f). Subclass it as a frozen dataclass; for real targets `nll` and `mean_and_variance` must be written.
+
+        @dataclass(frozen=True)
+        class Poisson(bayes.Likelihood):                                # y ~ Poisson(e^f)
+            def nll(self, f, y):
+                rate = np.exp(f)
+                return (rate - y * f + log_factorial(y)).sum(axis=1), rate - y
+
+            def mean_and_variance(self, f):
+                return np.exp(f), np.exp(f)
+
+    `minibayes.checks.likelihood` grades what was written.
+    """
+
+    normal = False  # whether p(y | f) is normal with the mean and variance of `mean_and_variance`: quantiles ask
+
+    def targets(self, name: str, y, count: int, outputs: int) -> np.ndarray:
+        """y checked, with one row per input; an error that says what is wrong. Finite real numbers (count, outputs) by default."""
+        return targets.numbers(name, y, count, outputs)
+
+    def nll(self, f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(-log p(y_n | f_n), df): nats, (B,), with every constant, and its derivative in f, (B, K), in the dtype of f."""
+        raise NotImplementedError(f"{type(self).__name__} must have nll(f, y)")
+
+    def mean_and_variance(self, f: np.ndarray) -> tuple:
+        """E[y | f] and Var[y | f] for f (..., K): arrays (..., K'), or one number for a variance that does not change."""
+        raise NotImplementedError(f"{type(self).__name__} must have mean_and_variance(f)")
+
+    def expected(self, f: np.ndarray) -> np.ndarray:
+        """What a prediction's mean is the mean of, for f (..., K): E[y | f]."""
+        return self.mean_and_variance(f)[0]
+
+    def summary(self, f: np.ndarray, weights: np.ndarray | None = None):
+        """What is kept of a block of passes f (T', N, K): a `summary.Summary`; weights: the passes' probabilities, 1/T by default."""
+        return RegressionSummary(f, self, weights)
+
+    def prediction(self, rule: str, summary, log_density, kept: np.ndarray | None = None):
+        """What a caller gets. log_density(y): log (1/T) sum_t p(y_n | f_tn), (N,);  kept: all passes (T, N, K), or None."""
+        return RegressionPrediction(rule, summary, self, log_density, kept)
+
+    def data_terms(self, scale: str, N: int, outputs: int, total: float) -> tuple:
+        """((name, formula, value, note), ...): -(N/B) sum_n log p(y_n | f_n) = total, taken apart; scale: "N/B " or ""."""
+        return (("data", f"-{scale}sum_n log p(y_n | f_n)", total, "f_n = f(x_n, omega-hat)"),)
+
+    def settings(self) -> tuple:
+        """((name, formula, value, unit), ...): its numbers, for a table."""
+        return ()
 
 
 @dataclass(frozen=True)
-class Categorical:
+class Categorical(Likelihood):
     """p(y = c | f) = softmax(f)_c."""
 
-    def targets(self, name, y, count, outputs):
+    def targets(self, name: str, y, count: int, outputs: int) -> np.ndarray:
         """y as int64 labels (count,) in 0..outputs-1, or an error that says what is wrong."""
-        y = require.array(name, y)
-        if y.shape != (count,):
-            raise require.InputError(f"{name} must have shape ({count},), one label per input, got {y.shape}")
-        if y.dtype.kind not in "iu":
-            raise require.InputError(f"{name} must be integer labels, got dtype {y.dtype}")
-        if y.min() < 0 or y.max() >= outputs:
-            raise require.InputError(f"{name} must be labels in 0..{outputs - 1} (the network has {outputs} outputs), "
-                                     f"got values from {y.min()} to {y.max()}")
-        return y.astype(np.int64)
+        return targets.labels(name, y, count, outputs)
 
-    def nll(self, f, y):
+    def nll(self, f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(-log p(y_n | f_n), df) with df = d(-log p)/df = softmax(f) - onehot(y).      f (B, C), y (B,) -> (B,), (B, C)"""
         log_p = log_softmax(f)
         rows = np.arange(len(y))
@@ -38,64 +79,23 @@ class Categorical:
         df[rows, y] -= 1
         return -log_p[rows, y], df
 
+    def expected(self, f: np.ndarray) -> np.ndarray:
+        """Class probabilities, softmax(f)."""
+        e = np.exp(f - f.max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True)
 
-@dataclass(frozen=True)
-class Gaussian:
-    """p(y | f) = N(y; f, tau^-1 I), with precision tau in 1/(units of y)^2."""
+    def summary(self, f: np.ndarray, weights: np.ndarray | None = None) -> CategoricalSummary:
+        return CategoricalSummary(f, weights)
 
-    tau: float = 1.0
+    def prediction(self, rule: str, summary, log_density, kept: np.ndarray | None = None) -> ClassPrediction:
+        return ClassPrediction(rule, summary, kept)
 
-    def __post_init__(self):
-        require.real("tau", self.tau, 0, open_low=True)
-
-    def targets(self, name, y, count, outputs):
-        """y as finite float64 (count, outputs); (count,) is taken for one output."""
-        y = require.array(name, y)
-        if y.ndim == 1 and outputs == 1:
-            y = y[:, None]
-        if y.shape != (count, outputs):
-            raise require.InputError(f"{name} must have shape ({count}, {outputs}), got {y.shape}")
-        return require.finite(name, y.astype(np.float64))
-
-    def nll(self, f, y):
-        """(tau/2 ||y_n - f_n||^2 + D/2 log(2 pi/tau), df) with df = tau (f - y).           f, y (B, D) -> (B,), (B, D)"""
-        residual = f - y.astype(f.dtype, copy=False)
-        constant = f.shape[1] / 2 * math.log(2 * math.pi / self.tau)
-        return self.tau / 2 * (residual * residual).sum(axis=1) + f.dtype.type(constant), self.tau * residual
-
-    def mean_and_variance(self, f):
-        """(f, 1/tau): the mean of y given f, and its variance as a number."""
-        return f, 1 / self.tau
+    def data_terms(self, scale: str, N: int, outputs: int, total: float) -> tuple:
+        return (("data", f"-{scale}sum_n log softmax(f_n)[y_n]", total, "f_n = f(x_n, omega-hat)"),)
 
 
-@dataclass(frozen=True)
-class Heteroscedastic:
-    """p(y | f) = prod_k N(y_k; m_k, e^{s_k}) with f = (m_1 .. m_K, s_1 .. s_K): the network predicts the noise too, as s = log sigma^2.
+def check_likelihood(likelihood) -> Likelihood:
+    return check("likelihood", likelihood, Likelihood,
+                 "bayes.Categorical(), bayes.Gaussian(tau), bayes.Heteroscedastic() or another bayes.Likelihood")
 
-    Kendall and Gal, arXiv 1703.04977, equation 8. There is no tau: the prior's l stands beside the plain -log p, as for classes. Where
-    e^-s overflows (s < -88 in float32) the loss is infinite and training stops with a DivergenceError.
-    """
 
-    def targets(self, name, y, count, outputs):
-        """y as finite float64 (count, outputs/2); (count,) is taken for one mean."""
-        if outputs % 2:
-            raise require.InputError(f"net must end in an even number of outputs, a mean and a log-variance for each target, got {outputs}")
-        return Gaussian.targets(self, name, y, count, outputs // 2)
-
-    def nll(self, f, y):
-        """(sum_k 1/2 [e^{-s} (y - m)^2 + s + log 2 pi], df).                                f (B, 2K), y (B, K) -> (B,), (B, 2K)
-
-        d/dm = e^{-s} (m - y),   d/ds = 1/2 [1 - e^{-s} (y - m)^2].
-        """
-        K = f.shape[1] // 2
-        m, s = f[:, :K], f[:, K:]
-        residual = m - y.astype(f.dtype, copy=False)
-        precision = np.exp(-s)
-        squares = precision * residual * residual
-        df = np.concatenate([precision * residual, (1 - squares) / 2], axis=1)
-        return (squares + s + f.dtype.type(math.log(2 * math.pi))).sum(axis=1) / 2, df
-
-    def mean_and_variance(self, f):
-        """(m, e^s): the mean and the variance of y given f (..., 2K), each (..., K)."""
-        K = f.shape[-1] // 2
-        return f[..., :K], np.exp(f[..., K:])

@@ -9,7 +9,6 @@ import numpy as np
 
 from .. import require
 from ..nn.network import Network
-from ..nn.noise import Gaussian
 from . import kl
 
 
@@ -22,19 +21,19 @@ class Terms:
     num_data: int  # N
 
     @property
-    def total(self):
+    def total(self) -> float:
         """L-hat = N nll + KL, nats."""
         return self.num_data * self.nll + self.kl
 
     @property
-    def per_datum(self):
+    def per_datum(self) -> float:
         """L-hat / N = nll + KL/N, nats per datum: what training minimises."""
         return self.nll + self.kl / self.num_data
 
 
 @dataclass(frozen=True)
 class Objective:
-    """L-hat for a network, prior, likelihood and data-set size N."""
+    """L-hat for a network, prior, likelihood and data-set size N. The draw of omega-hat is an argument: eps, which is z for fixed noise."""
 
     net: Network
     prior: object
@@ -43,43 +42,38 @@ class Objective:
 
     def __post_init__(self):
         require.integer("num_data", self.num_data, 1)
+        kl.check(self.net, self.prior)
+        object.__setattr__(self, "_constant", None)  # what kl_split gives, once, if nothing learned changes it; or False
 
-    def terms(self, params, x, y, z):
-        """L-hat's terms for the minibatch (x, y) and the draw z of omega-hat."""
-        f, _ = self.net.forward(params, x, z)
+    def terms(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict) -> Terms:
+        """L-hat's terms for the minibatch (x, y) and the draw eps."""
+        f, _ = self.net.forward(params, x, self.net.z(params, eps))
         nll, _ = self.likelihood.nll(f, y)
         return Terms(float(nll.mean(dtype=np.float64)), kl.value(self.net, params, self.prior), self.num_data)
 
-    def value_and_grad(self, params, x, y, z):
-        """(terms, d(L-hat/N)/d theta) for the minibatch (x, y) and the draw z."""
-        return self.combine(params, [self.data_term(params, x, y, z, len(x))], len(x))
+    def value_and_grad(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict) -> tuple[Terms, dict]:
+        """(terms, d(L-hat/N)/d theta) for the minibatch (x, y) and the draw eps."""
+        nll, grads = self.data_term(params, x, y, eps, len(x))
+        of_kl = kl.grad(self.net, params, self.prior, self.num_data)
+        grads = {name: {p: grads[name][p] + g for p, g in group.items()} for name, group in of_kl.items()}
+        return self.terms_of([nll], len(x), kl.value(self.net, params, self.prior)), grads
 
-    def data_term(self, params, x, y, z, batch, **out):
+    def data_term(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict, batch: int, **out) -> tuple[float, dict]:
         """(sum_n -log p, its gradient / batch) of one shard of a minibatch of `batch` examples."""
+        z = self.net.z(params, eps)                     # omega-hat = T(phi, eps)
         f, caches = self.net.forward(params, x, z)      # f_n = f(x_n, omega-hat)
         nll, df = self.likelihood.nll(f, y)             # -log p(y_n | f_n), and its derivative in f_n
         df = df * df.dtype.type(1 / batch)              # the mean over the minibatch
         _, grads = self.net.backward(params, caches, df, want_dx=False, **out)
-        return float(nll.sum(dtype=np.float64)), grads
+        return float(nll.sum(dtype=np.float64)), self.net.pull(params, eps, grads)  # dL/dz -> dL/dphi
 
-    def combine(self, params, shards, batch):
-        """(terms, d(L-hat/N)/d theta) from the shards' data terms, added in the order given."""
-        grads = {}
-        for name, group in kl.grad(self.net, params, self.prior, self.num_data).items():
-            grads[name] = {}
-            for p, g_kl in group.items():
-                g = shards[0][1][name][p]
-                for _, more in shards[1:]:
-                    g = g + more[name][p]
-                grads[name][p] = g + g_kl               # d/d theta (mean nll + KL/N)
-        return self.terms_of([shard[0] for shard in shards], batch, kl.value(self.net, params, self.prior)), grads
+    def kl_split(self, params: dict) -> tuple[dict, float, dict]:
+        """KL/N as (weight decay, the rest's value, the rest's gradient): see `kl.split`; only once where nothing learned can change it."""
+        if self._constant is None:
+            object.__setattr__(self, "_constant", kl.split(self.net, params, self.prior, self.num_data)
+                               if kl.pure_decay(self.net, self.prior) else False)
+        return self._constant or kl.split(self.net, params, self.prior, self.num_data)
 
-    def terms_of(self, nlls, batch, kl_value):
+    def terms_of(self, nlls: list, batch: int, kl_value: float) -> Terms:
         """L-hat's terms from the shards' sums of -log p, and the KL."""
         return Terms(sum(nlls) / batch, kl_value, self.num_data)
-
-    def weight_decay(self, params):
-        """{layer: {param: wd}} if the gradient of KL/N is wd * param and nothing else; None if it is more (Gaussian noise)."""
-        if any(isinstance(layer.noise, Gaussian) for layer in self.net.layers.values()):
-            return None
-        return kl.weight_decay(self.net, params, self.prior, self.num_data)

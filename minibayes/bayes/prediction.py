@@ -5,7 +5,7 @@ from statistics import NormalDist
 import numpy as np
 
 from .. import kernels, require
-from .likelihood import Categorical
+from . import targets
 
 
 class Prediction:
@@ -42,7 +42,7 @@ class ClassPrediction(Prediction):
     label               (N,)    the most probable class
     """
 
-    def __init__(self, rule, summary, kept):
+    def __init__(self, rule: str, summary, kept: np.ndarray | None = None):
         super().__init__(rule, summary.probabilities.count, summary.sameness.constant, kept)
         self.mean = summary.probabilities.mean
         self.std_error = summary.probabilities.std_error if rule == "mc" else np.zeros(self.mean.shape)
@@ -51,17 +51,21 @@ class ClassPrediction(Prediction):
         self.expected_entropy = summary.entropies.mean
         # Mathematically >= 0; the two entropies are rounded separately, so a 0 may come out as -1e-16.
         self.mutual_information = np.maximum(self.entropy - self.expected_entropy, 0)
-        self.variation_ratio = 1 - summary.votes.max(axis=-1) / self.num_samples
+        self.variation_ratio = 1 - summary.votes.max(axis=-1) / summary.probabilities.weight
         self.label = self.mean.argmax(axis=-1)
 
     def log_likelihood(self, y):
         """log p(y_n | x_n) = log (1/T) sum_t p_t(y_n), nats, (N,): the log of the mean, not the mean of the logs."""
-        y = Categorical().targets("y", y, *self.mean.shape)
+        y = targets.labels("y", y, *self.mean.shape)
         return self._log_mean[np.arange(len(y)), y]
+
+    def score(self, y) -> dict:
+        """What a row of a training history says of it: the error, and the mean of -log p in nats."""
+        return {"error": self.error(y), "nll": -float(self.log_likelihood(y).mean())}
 
     def error(self, y):
         """The fraction of inputs whose most probable class is not y."""
-        return float((self.label != Categorical().targets("y", y, *self.mean.shape)).mean())
+        return float((self.label != targets.labels("y", y, *self.mean.shape)).mean())
 
 
 class RegressionPrediction(Prediction):
@@ -81,10 +85,11 @@ class RegressionPrediction(Prediction):
         self.mean = summary.outputs.mean
         self.std_error = summary.outputs.std_error if rule == "mc" else np.zeros(self.mean.shape)
         self.epistemic = summary.outputs.variance
-        self.aleatoric = summary.noise.mean if hasattr(summary, "noise") else np.full(self.mean.shape, 1 / likelihood.tau)
+        noise = summary.noise
+        self.aleatoric = np.full(self.mean.shape, noise) if np.isscalar(noise) else noise.mean
         self.variance = self.epistemic + self.aleatoric
         self._likelihood, self._log_density = likelihood, log_density
-        self._outputs = self.mean.shape[1] * (2 if hasattr(summary, "noise") else 1)
+        self._outputs = summary.width
 
     def _targets(self, y):
         return self._likelihood.targets("y", y, len(self.mean), self._outputs)
@@ -99,6 +104,8 @@ class RegressionPrediction(Prediction):
         q: a number in (0, 1). It needs every pass, so predict with keep_samples=True: T N times the network's outputs in memory.
         """
         q = require.real("q", q, 0, 1, open_low=True, open_high=True)
+        if not self._likelihood.normal:
+            raise require.InputError(f"quantile needs a likelihood that is normal given f, got {self._likelihood!r}")
         mean, variance = self._likelihood.mean_and_variance(self.samples.astype(np.float64))
         T = len(mean)
         mean = np.ascontiguousarray(mean.reshape(T, -1).T)                              # (N*K, T)
@@ -107,6 +114,10 @@ class RegressionPrediction(Prediction):
         out = np.empty(len(mean))
         kernels.mixture_quantile(mean, std, q, each.min(axis=1), each.max(axis=1), out)
         return out.reshape(self.mean.shape)
+
+    def score(self, y) -> dict:
+        """What a row of a training history says of it: the RMSE, and the mean of -log p in nats."""
+        return {"rmse": self.rmse(y), "nll": -float(self.log_likelihood(y).mean())}
 
     def rmse(self, y):
         """sqrt(mean_n ||y_n - mean_n||^2 / K), in the units of y."""

@@ -1,27 +1,61 @@
-"""p(W_i) = N(0, l^-2 I): the poster's prior, with lengthscale l (l = 1 on the poster)."""
+"""p(omega): the poster's N(0, l^-2 I) with lengthscale l (l = 1 on the poster), and Prior, the class to subclass for one of your own."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from .. import require
+from ..registry import Registered, check
+
+
+class Prior(Registered, kind="prior"):
+    """p(omega), every weight and bias independently. Prior(lengthscale) is Normal(lengthscale), the poster's.
+
+    For one of your own subclass it as a frozen dataclass with `log_p` and `draw`, and write the KL of a noise under it: `bayes.kl.rule`.
+    """
+
+    def __new__(cls, *args, **kwargs):
+        return super().__new__(Normal if cls is Prior else cls)
+
+    def check(self, layer: str):
+        """An error if the prior says nothing of that layer."""
+
+    def log_p(self, layer: str, w: np.ndarray) -> tuple[float, np.ndarray]:
+        """(log p(w) summed over the weights of one layer, its gradient)."""
+        raise NotImplementedError(f"{type(self).__name__} must have log_p(layer, w)")
+
+    def draw(self, rng: np.random.Generator, layer: str, shape: tuple) -> np.ndarray:
+        """w ~ p(w)."""
+        raise NotImplementedError(f"{type(self).__name__} must have draw(rng, layer, shape)")
+
+    def settings(self, layer: str) -> tuple:
+        """((name, formula, value, unit), ...): what stands in a table for one layer."""
+        return ()
+
+    def sample(self, net, rng, dtype=np.float32) -> dict:
+        """omega ~ p(omega) in the shapes of net's weights: run it with all noise at 1 to draw a function from the prior."""
+        rng = np.random.default_rng(rng)
+        return {name: {p: self.draw(rng, name, shape).astype(dtype) for p, shape in layer.param_shapes().items()}
+                for name, layer in net.layers.items() if layer.param_shapes()}
 
 
 @dataclass(frozen=True)
-class Prior:
+class Normal(Prior, formerly="Prior"):
     """Every weight and bias ~ N(0, l^-2), independently. lengthscale: one l > 0, or {layer name: l} for all layers with weights."""
 
     lengthscale: float | Mapping = 1.0
 
     def __post_init__(self):
-        if isinstance(self.lengthscale, Mapping):
-            for name, value in self.lengthscale.items():
-                require.real(f"lengthscale[{name!r}]", value, 0, open_low=True)
+        l = self.lengthscale
+        if isinstance(l, Mapping):
+            l = {name: require.real(f"lengthscale[{name!r}]", value, 0, open_low=True) for name, value in l.items()}
         else:
-            require.real("lengthscale", self.lengthscale, 0, open_low=True)
+            l = require.real("lengthscale", l, 0, open_low=True)
+        object.__setattr__(self, "lengthscale", l)
 
-    def of(self, layer):
+    def of(self, layer: str) -> float:
         """l of one layer."""
         if not isinstance(self.lengthscale, Mapping):
             return float(self.lengthscale)
@@ -29,8 +63,31 @@ class Prior:
             raise require.InputError(f"lengthscale has no value for layer {layer!r}, only for {list(self.lengthscale)}")
         return float(self.lengthscale[layer])
 
-    def sample(self, net, rng, dtype=np.float32):
-        """omega ~ p(omega) in the shapes of net's parameters: run it with all noise at 1 to draw a function from the prior."""
-        rng = np.random.default_rng(rng)
-        return {layer: {param: (rng.standard_normal(array.shape) / self.of(layer)).astype(dtype)
-                        for param, array in group.items()} for layer, group in net.init(0, dtype).items()}
+    def check(self, layer: str):
+        self.of(layer)
+
+    def log_p(self, layer: str, w: np.ndarray) -> tuple[float, np.ndarray]:
+        """-l^2/2 ||w||^2 + K/2 log(l^2/2 pi), and -l^2 w."""
+        l2 = self.of(layer) ** 2
+        return w.size / 2 * math.log(l2 / (2 * math.pi)) - l2 / 2 * float((w * w).sum()), -l2 * w
+
+    def draw(self, rng: np.random.Generator, layer: str, shape: tuple) -> np.ndarray:
+        return rng.standard_normal(shape) / self.of(layer)
+
+    def settings(self, layer: str) -> tuple:
+        return ((f"l[{layer}]", "prior N(0, l^-2)", self.of(layer), "1/(units of weight)"),)
+
+
+@dataclass(frozen=True)
+class LogUniform(Prior):
+    """p(log |w|) = const on weights under the noise: improper, so there is nothing to draw; weights without noise are left alone.
+
+    The prior of variational dropout (Kingma, Salimans and Welling, arXiv 1506.02557), under which the KL does not depend on M.
+    """
+
+    def draw(self, rng: np.random.Generator, layer: str, shape: tuple) -> np.ndarray:
+        raise require.InputError("prior LogUniform is improper: nothing can be drawn from it")
+
+
+def check_prior(prior) -> Prior:
+    return check("prior", prior, Prior, "a bayes.Prior, such as bayes.Prior(lengthscale=1.0)")

@@ -1,36 +1,47 @@
 """(1/T) sum_t g(omega-hat_t), streamed: moments, entropies and votes over passes in memory that does not grow with T.
 
-A summary takes blocks f (T', N, K) of network outputs and merges with others; `combine` order is fixed by the caller, so results
-do not depend on threads. Moments are merged by the rule of Chan, Golub and LeVeque (1979).
+A summary takes blocks f (T', N, K) of network outputs and merges with others; the order is fixed by the caller, so results do not depend on
+threads. Moments are merged by the rule of Chan, Golub and LeVeque (1979). With `weights` (T',), which add up to 1 over all blocks, the
+passes are every omega and their probabilities: the same classes then hold exact expectations (`truth.exact`).
 """
 
 import numpy as np
 
-from .likelihood import log_softmax
+
+def log_softmax(f: np.ndarray) -> np.ndarray:
+    """log softmax(f)_c = f_c - log sum_k exp f_k, shifted by the maximum so that nothing overflows."""
+    f = f - f.max(axis=-1, keepdims=True)
+    return f - np.log(np.exp(f).sum(axis=-1, keepdims=True))
 
 
 class Moments:
-    """Count, mean and sum of squared deviations over the first axis."""
+    """Count, mean and sum of squared deviations over the first axis; the weight is the count, or the sum of the weights."""
 
-    def __init__(self, values):
+    def __init__(self, values: np.ndarray, weights: np.ndarray | None = None):
         self.count = len(values)
-        self.mean = values.mean(axis=0)
-        self.squares = ((values - self.mean) ** 2).sum(axis=0)
+        if weights is None:
+            self.weight = len(values)
+            self.mean = values.mean(axis=0)
+            self.squares = ((values - self.mean) ** 2).sum(axis=0)
+        else:
+            self.weight = float(weights.sum())
+            self.mean = np.tensordot(weights / self.weight, values, 1)
+            self.squares = np.tensordot(weights, (values - self.mean) ** 2, 1)
 
-    def merge(self, other):
-        count, delta = self.count + other.count, other.mean - self.mean
-        self.squares = self.squares + other.squares + delta**2 * (self.count * other.count / count)
-        self.mean = self.mean + delta * (other.count / count)
-        self.count = count
+    def merge(self, other: "Moments"):
+        weight, delta = self.weight + other.weight, other.mean - self.mean
+        self.squares = self.squares + other.squares + delta**2 * (self.weight * other.weight / weight)
+        self.mean = self.mean + delta * (other.weight / weight)
+        self.count, self.weight = self.count + other.count, weight
 
     @property
-    def variance(self):
+    def variance(self) -> np.ndarray:
         """(1/T) sum_t (v_t - mean)^2."""
-        return self.squares / self.count
+        return self.squares / self.weight
 
     @property
-    def std_error(self):
-        """The standard error of the mean, from the unbiased variance; NaN for one pass."""
+    def std_error(self) -> np.ndarray:
+        """The standard error of the mean of T passes, from the unbiased variance; NaN for one pass."""
         if self.count == 1:
             return np.full(np.shape(self.mean), np.nan)
         return np.sqrt(self.squares / (self.count - 1) / self.count)
@@ -39,68 +50,81 @@ class Moments:
 class LogMean:
     """log (1/T) sum_t exp(v_t), by a running log-sum-exp: the average is of probabilities, its logarithm is taken last."""
 
-    def __init__(self, values):
-        self.count = len(values)
+    def __init__(self, values: np.ndarray, weights: np.ndarray | None = None):
+        self.weight = len(values) if weights is None else float(weights.sum())
         top = values.max(axis=0)
         top = np.where(np.isfinite(top), top, 0)  # the largest exponential is 1; all -inf stay -inf
         with np.errstate(divide="ignore", over="ignore"):
-            self.log_sum = top + np.log(np.exp(values - top).sum(axis=0))
+            shifted = np.exp(values - top)
+            self.log_sum = top + np.log(shifted.sum(axis=0) if weights is None else np.tensordot(weights, shifted, 1))
 
-    def merge(self, other):
+    def merge(self, other: "LogMean"):
         self.log_sum = np.logaddexp(self.log_sum, other.log_sum)
-        self.count += other.count
+        self.weight += other.weight
 
     @property
-    def value(self):
-        return self.log_sum - np.log(self.count)
+    def value(self) -> np.ndarray:
+        return self.log_sum - np.log(self.weight)
 
 
 class Sameness:
     """constant (N,): at which inputs all passes gave the same outputs, to the last bit."""
 
-    def __init__(self, f):
-        self.first, self.constant = f[0].copy(), (f == f[:1]).all(axis=(0, 2))
+    def __init__(self, f: np.ndarray):
+        self.first = f[0].copy()
+        self.constant = (f == f[:1]).all(axis=(0, 2))
 
-    def merge(self, other):
+    def merge(self, other: "Sameness"):
         self.constant = self.constant & other.constant & (self.first == other.first).all(axis=1)
 
 
-class CategoricalSummary:
+class Summary:
+    """What is known of the passes so far. `averaged`: the Moments of what a prediction's mean is the mean of."""
+
+    def __init__(self, f: np.ndarray):
+        self.sameness = Sameness(f)
+
+    def merge(self, other: "Summary"):
+        for name, part in vars(self).items():
+            if hasattr(part, "merge"):
+                part.merge(getattr(other, name))
+
+
+class CategoricalSummary(Summary):
     """Class probabilities p_t = softmax(f_t): their moments, log-mean, mean entropy and votes."""
 
-    def __init__(self, f):
-        self.sameness = Sameness(f)
+    def __init__(self, f: np.ndarray, weights: np.ndarray | None = None):
+        super().__init__(f)
         log_p = log_softmax(f.astype(np.float64))       # (T', N, C)
         p = np.exp(log_p)
-        self.probabilities = Moments(p)
-        self.log_mean = LogMean(log_p)
-        self.entropies = Moments(-(p * log_p).sum(axis=-1))
+        self.probabilities = Moments(p, weights)
+        self.log_mean = LogMean(log_p, weights)
+        self.entropies = Moments(-(p * log_p).sum(axis=-1), weights)
+        one = np.ones(len(f)) if weights is None else weights
         votes = f.argmax(axis=-1)
-        self.votes = np.stack([(votes == c).sum(axis=0) for c in range(f.shape[-1])], axis=-1)
+        self.votes = np.stack([one @ (votes == c) for c in range(f.shape[-1])], axis=-1)
 
-    def merge(self, other):
-        self.sameness.merge(other.sameness)
-        self.probabilities.merge(other.probabilities)
-        self.log_mean.merge(other.log_mean)
-        self.entropies.merge(other.entropies)
+    def merge(self, other: "CategoricalSummary"):
+        super().merge(other)
         self.votes = self.votes + other.votes
 
+    @property
+    def averaged(self) -> Moments:
+        return self.probabilities
 
-class RegressionSummary:
+
+class RegressionSummary(Summary):
     """Regression outputs: the moments over passes of the mean of y, and of its variance if that differs from pass to pass."""
 
-    def __init__(self, f, likelihood):
-        self.sameness = Sameness(f)
+    def __init__(self, f: np.ndarray, likelihood, weights: np.ndarray | None = None):
+        super().__init__(f)
         mean, variance = likelihood.mean_and_variance(f.astype(np.float64))
-        self.outputs = Moments(mean)
-        if np.ndim(variance):
-            self.noise = Moments(variance)
+        self.outputs, self.width = Moments(mean, weights), f.shape[-1]
+        self.noise = Moments(variance, weights) if np.ndim(variance) else float(variance)
 
-    def merge(self, other):
-        self.sameness.merge(other.sameness)
-        self.outputs.merge(other.outputs)
-        if hasattr(self, "noise"):
-            self.noise.merge(other.noise)
+    @property
+    def averaged(self) -> Moments:
+        return self.outputs
 
 
 def concatenate(summaries):
@@ -111,7 +135,7 @@ def concatenate(summaries):
         parts = [getattr(s, name) for s in summaries]
         if isinstance(part, np.ndarray):
             setattr(out, name, np.concatenate(parts))
-        elif isinstance(part, int):
+        elif isinstance(part, (int, float)):
             setattr(out, name, part)
         else:
             setattr(out, name, concatenate(parts))

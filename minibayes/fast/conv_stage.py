@@ -6,7 +6,9 @@ import numpy as np
 
 from .. import kernels
 from ..kernels import Geometry, Lines
-from ..nn.layers import Conv2d, Layer, MaxPool2d
+from ..nn.conv import Conv2d, MaxPool2d
+from ..nn.layers import Layer
+from ..nn.noise import Bernoulli
 from .stages import Plain, grads_like, in_rows
 
 BLOCK = 8  # images whose patches and responses are in memory at a time: they stay in the second-level cache
@@ -46,13 +48,14 @@ class ConvPool(Plain):
                                 *self._scratch(x, work), out)
         return out
 
-    def expected(self, params, x, work):
-        """E[max over the window of z (y + b)] for Bernoulli noise on each place."""
+    def expected(self, params, x, pool, work):
         y = self.before_noise(params, x, work)
         y += params[self.name]["b"]
-        out = work((self.name, "out"), (len(x), *self.pool.output_shape(y.shape[1:])), y.dtype)
-        window = work("window", (self.pool.size**2, self.layer.c_out), y.dtype)
-        kernels.expected_max_pool(y, self.layer.noise.keep, self.pool.size, self.pool.stride, window, out)
+        if type(self.layer.noise) is not Bernoulli:
+            return pool.expected(self.layer.noise, y)
+        out = work((self.name, "out"), (len(x), *pool.output_shape(y.shape[1:])), y.dtype)
+        window = work("window", (pool.size**2, self.layer.c_out), y.dtype)
+        kernels.expected_max_pool(y, self.layer.noise.keep, pool.size, pool.stride, window, out)
         return out
 
     def before_noise(self, params, x, work):

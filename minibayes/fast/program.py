@@ -21,12 +21,15 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from .. import require
-from ..nn.layers import Conv2d, Dense, Layer, ReLU
+from ..nn.activations import ReLU
+from ..nn.conv import Conv2d
+from ..nn.key import Key
+from ..nn.layers import Dense, Layer
 from ..nn.network import Network
-from ..nn.noise import Delta, Key
+from ..nn.place import Inputs, Outputs, Place
 from . import sweep
 from .conv_stage import ConvPool, fits
-from .routes import KernelRoute, SharedRoute, StageRoute
+from .routes import KernelRoute, SharedRoute, SingleRoute, StageRoute
 from .stages import DenseStack, Plain, Tree, Workspace, in_rows
 
 
@@ -38,10 +41,13 @@ class Program(Network):
         self.threads, self.stages = threads, stages_of(self)
         self._compiled = [(name, p, shape) for stage in self.stages for name in stage.compiled
                           for p, shape in self.layers[name].param_shapes().items()]
-        self._first = next((stage for stage in self.stages if stage.layer.param_shapes()), None)
+        self._first = next((stage for stage in self.stages if stage.name in self.param_shapes()), None)
         self._threads, self._noise_shapes = threading.local(), {}
-        self._stage_route = KernelRoute.of(self.stages) or StageRoute(self, self.stages)
-        self._shared_route = SharedRoute.of(self, self.stages) or self._stage_route
+        self._route = KernelRoute.of(self.stages) or StageRoute(self, self.stages)
+        self._shared_route = SharedRoute.of(self, self.stages) or SingleRoute.of(self, self.stages) or self._route
+
+    def __reduce__(self):
+        return Program, (Network(self.input_shape, **self.layers), self.threads)
 
     @property
     def work(self) -> Workspace:
@@ -52,7 +58,7 @@ class Program(Network):
 
     def route(self, shared: bool) -> StageRoute | KernelRoute:
         """The way to take for passes, each with one z for all inputs if shared."""
-        return self._shared_route if shared else self._stage_route
+        return self._shared_route if shared else self._route
 
     def forward(self, params: Tree, x: np.ndarray, z: dict[str, np.ndarray]) -> tuple[np.ndarray, dict]:
         self._check_noise(x, z)
@@ -76,9 +82,9 @@ class Program(Network):
                 break
         if out is not given:
             for name, group in grads.items():
-                for p in given[name]:
+                for p in group.keys() - {"z"}:
                     given[name][p][...] = group[p]
-                grads[name] = group | given[name]
+                    group[p] = given[name][p]
         return dx.copy() if want_dx else None, grads
 
     def passes(self, params: Tree, x: np.ndarray, key: Key, count: int, gather: Callable,
@@ -120,9 +126,9 @@ def stages_of(net: Network) -> list[Plain]:
     while names:
         name = names.pop(0)
         layer, last = net.layers[name], stages[-1] if stages else None
-        if type(layer) is Conv2d and usual(layer, "Outputs") and names and fits(net.layers[names[0]]):
+        if type(layer) is Conv2d and usual(layer, Outputs) and names and fits(net.layers[names[0]]):
             stages.append(ConvPool(name, layer, net.layers[names.pop(0)]))
-        elif type(layer) is Dense and usual(layer, "Inputs"):
+        elif type(layer) is Dense and usual(layer, Inputs):
             if isinstance(last, DenseStack) and name not in net.noisy[:1]:
                 last.append(name, layer)
             else:  # the first noise begins a stage
@@ -134,39 +140,6 @@ def stages_of(net: Network) -> list[Plain]:
     return stages
 
 
-def usual(layer: Layer, place: str) -> bool:
+def usual(layer: Layer, place: type[Place]) -> bool:
     """Whether a layer has no noise, or noise without parameters that acts at `place`: what stages are made for."""
-    if type(layer.noise) is Delta:
-        return True
-    at = type(getattr(layer, "place", None)).__name__
-    return at in (place, "NoneType") and not getattr(layer.noise, "learned", False)
-
-
-class FusedNetwork(Program):
-    """A Program as predictive.mc_passes still calls it."""
-
-    def prefix(self, params, x):
-        self.shapes(x.shape[1:])
-        h = self._stage_route.prefix(params, in_rows(x), self.work)
-        return h
-
-    def passes(self, params, h, z, T):
-        if isinstance(h, np.ndarray) and len(h) > 1 and z and all(len(a) == T for a in z.values()):
-            return self._shared_route.passes(params, h, z, T, self.work)
-        return self._stage_route.passes(params, h, z, T, self.work)
-
-    def suffix(self, params, h, z):
-        return self._stage_route.passes(params, h, z, 1, self.work)
-
-    def expected_pooling(self, params, x, z, pooled):
-        x = in_rows(x)
-        for stage in self.stages:
-            x = (stage.expected(params, x, self.work) if stage.name in pooled
-                 else stage.value(params, x, z, self.work))
-        return x
-
-    def rows_at_once(self, input_shape):
-        return self._stage_route.rows_at_once(input_shape)
-
-    def inputs_at_once(self, shared):
-        return self.route(shared).inputs
+    return not layer.noisy or type(layer.place) is place and not layer.noise.learned

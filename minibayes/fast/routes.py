@@ -2,8 +2,8 @@
 
 A route computes what all passes have in common once, h = prefix(params, x, work), and then the passes at these inputs,
 f = passes(params, h, z, T, work), (N*T, K): row n*T + t is pass t at input n. z has N*T such rows, or T rows if each
-pass has one z for all inputs. h has copy(), and the route's joined([h, ...]) is that of all the inputs. `inputs` is how
-many inputs it takes at a time, rows_at_once(shape) how many rows (passes x inputs) it takes from there on.
+pass has one z for all inputs. h has copy(), and the route's joined([h, ...]) is that of all the inputs. Of inputs it
+takes inputs_at_once(shape), and of rows (passes x inputs) rows_at_once(shape) from there on.
 
 StageRoute runs the stages; the results of the others are the same up to rounding (tested).
 """
@@ -13,13 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import kernels
-from ..nn.layers import Dense, Layer, ReLU, Tanh
+from ..nn.activations import ReLU, Tanh
+from ..nn.layers import Dense
 from ..nn.network import Network
-from ..nn.noise import Bernoulli, Delta
+from ..nn.noise import Bernoulli
+from ..nn.place import Inputs, Outputs
 from .conv_stage import ConvPool
 from .stages import DenseStack, Plain, Tree, Workspace
 
-SWEEP_ROWS, SWEEP_NUMBERS = 4096, 2**20  # the most rows, and activations of one layer, in a sweep of several passes
+SWEEP_ROWS, SWEEP_NUMBERS = 4096, 2**20  # the most rows, and numbers of one layer, in a sweep of several passes
+NOISE_NUMBERS = 2**24  # the most numbers of one layer's noise in one pass
 
 
 class StageRoute:
@@ -28,14 +31,23 @@ class StageRoute:
     inputs = 64
 
     def __init__(self, net: Network, stages: list[Plain]):
-        self._net = net
-        first = next((i for i, stage in enumerate(stages) if noisy(stage.layer)), len(stages))
+        self._net, self._plain_noise = net, [stage.name for stage in stages if stage.layer.noisy and not stage.compiled]
+        first = next((i for i, stage in enumerate(stages) if stage.layer.noisy), len(stages))
         self.before, self.noisy, self.after = stages[:first], stages[first:first + 1], stages[first + 1:]
+
+    def inputs_at_once(self, input_shape: tuple) -> int:
+        """Fewer where a row has much noise, such as one z per weight."""
+        return max(1, min(self.inputs, NOISE_NUMBERS // self._noise_numbers(input_shape)))
 
     def rows_at_once(self, input_shape: tuple) -> int:
         """What keeps the largest activations in cache."""
         width = max(int(np.prod(out)) for _, out in self._net.shapes(input_shape).values())
-        return max(1, min(SWEEP_ROWS, SWEEP_NUMBERS // width))
+        return max(1, min(SWEEP_ROWS, SWEEP_NUMBERS // max(width, self._noise_numbers(input_shape))))
+
+    def _noise_numbers(self, input_shape):
+        """The most numbers in one z of a layer that runs as it is."""
+        shapes, layers = self._net.shapes(input_shape), self._net.layers
+        return max([1, *(int(np.prod(layers[name].noise_shape(shapes[name][0]))) for name in self._plain_noise)])
 
     def prefix(self, params: Tree, x: np.ndarray, work: Workspace) -> np.ndarray:
         """What reaches the first noise: of a convolution, its response."""
@@ -59,6 +71,22 @@ class StageRoute:
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
+class SingleRoute(StageRoute):
+    """One z for all inputs and, in some layer, much of it or none by rows, such as one for each weight: pass after pass."""
+
+    @classmethod
+    def of(cls, net: Network, stages: list[Plain]) -> "SingleRoute | None":
+        return None if all(by_row(stage) for stage in stages) else cls(net, stages)
+
+    def inputs_at_once(self, input_shape: tuple) -> int:
+        return self.inputs
+
+    def passes(self, params: Tree, h: np.ndarray, z: dict, T: int, work: Workspace) -> np.ndarray:
+        zs = [{name: a[t:t + 1] for name, a in z.items()} for t in range(T)]
+        f = [super(SingleRoute, self).passes(params, h, z, 1, work).copy() for z in zs]
+        return np.stack(f, axis=1).reshape(len(h) * T, -1)
+
+
 @dataclass(frozen=True)
 class Parts:
     """A KernelRoute's h: U (C, N, Ho*Wo*K), channel c's share of each response, and their shape (Ho, Wo, K)."""
@@ -79,7 +107,7 @@ class KernelRoute:
     so that T passes cost one product (T, C) @ (C, places) per image instead of T convolutions.
     """
 
-    inputs = 16  # their parts are some megabytes
+    inputs = 16
 
     def __init__(self, before: list[Plain], noisy: ConvPool, between: list[Plain], conv: ConvPool,
                  after: list[Plain]):
@@ -89,7 +117,7 @@ class KernelRoute:
     @classmethod
     def of(cls, stages: list[Plain]) -> "KernelRoute | None":
         """The route of a network's stages, or None if they are not of that form."""
-        first = next((i for i, stage in enumerate(stages) if noisy(stage.layer)), None)
+        first = next((i for i, stage in enumerate(stages) if stage.layer.noisy), None)
         if first is None or not isinstance(stages[first], ConvPool):
             return None
         layer, i = stages[first].layer, first + 1
@@ -97,9 +125,12 @@ class KernelRoute:
             i += 1
         if type(layer.noise) is not Bernoulli or layer.noise_per != "kernel":
             return None
-        if i == len(stages) or not isinstance(stages[i], ConvPool):
+        if i == len(stages) or not isinstance(stages[i], ConvPool) or not all(by_row(stage) for stage in stages):
             return None
         return cls(stages[:first], stages[first], stages[first + 1:i], stages[i], stages[i + 1:])
+
+    def inputs_at_once(self, input_shape: tuple) -> int:
+        return self.inputs  # their parts are some megabytes
 
     def rows_at_once(self, input_shape: tuple) -> int:
         return 1024  # that the layers after the convolution take together
@@ -169,7 +200,7 @@ class SharedRoute(StageRoute):
                 continue
             for (name, layer), relu in reversed(list(zip(stage.layers.items(), stage.relu, strict=True))):
                 next_one = next((step for step in self.steps if type(step.stage.layer) not in (ReLU, Tanh)), None)
-                narrows = next_one is not None and next_one.dense is not None and noisy(next_one.dense)
+                narrows = next_one is not None and next_one.dense is not None and next_one.dense.noisy
                 self.steps.insert(0, Step(stage, name, layer, relu, next_one.name if narrows else None))
 
     @classmethod
@@ -195,9 +226,9 @@ class SharedRoute(StageRoute):
                 h = step.stage.value(params, h, z, work)
                 continue
             M, b = params[name]["M"], params[name]["b"]
-            columns = kept(z[name][0]) if noisy(step.dense) else every(M.shape[1])
+            columns = kept(z[name][0]) if step.dense.noisy else every(M.shape[1])
             rows = every(len(M)) if step.needed_by is None else kept(z[step.needed_by][0])
-            if noisy(step.dense) and not narrowed:
+            if step.dense.noisy and not narrowed:
                 h = self._compact(h, every(len(h)), columns, (name, "h"), work)
             if len(rows) < len(M) or len(columns) < M.shape[1]:
                 M, b = self._compact(M, rows, columns, (name, "M"), work), b[rows]
@@ -222,9 +253,9 @@ def every(count: int) -> np.ndarray:
     return np.arange(count, dtype=np.uint32)
 
 
-def noisy(layer: Layer) -> bool:
-    """As Network.noisy has it: Bernoulli(1.0) is noise too, though it never drops anything."""
-    return not isinstance(layer.noise, Delta)
+def by_row(stage: Plain) -> bool:
+    """Whether a stage's noise, if any, has a z for each row of the batch, no larger than what it multiplies."""
+    return bool(stage.compiled) or not stage.layer.noisy or type(stage.layer.place) in (Inputs, Outputs)
 
 
 def per_row(z: dict, N: int, T: int) -> dict:

@@ -13,11 +13,14 @@ with the whole network's params and z, arrays from the workspace `work`, and `ou
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from .. import kernels, require
-from ..nn.layers import Conv2d, Layer
+from ..nn.conv import Conv2d
+from ..nn.layers import Layer
+from ..nn.place import Outputs
 
 Tree = dict[str, dict[str, np.ndarray]]  # {layer: {param: array}}
 
@@ -43,41 +46,53 @@ class Plain:
 
     def __init__(self, name: str, layer: Layer):
         self.name, self.layer = name, layer
+        self._weights = tuple(layer.param_shapes())
+        self._noise_last = type(layer) is Conv2d and type(layer.place) is Outputs
 
     def forward(self, params, x, z, work):
-        y, cache = self._pair("forward", self.layer.forward(params.get(self.name), x, z.get(self.name, 1)))
+        z = z.get(self.name, 1)
+        y, cache = self._pair("forward", self.layer.forward(params.get(self.name), x, z))
         shape = (len(x), *self.layer.output_shape(x.shape[1:]))
         self._check("forward", "y", y, shape, x.dtype if x.dtype.kind == "f" else None)
-        return y, (cache, x.shape)
+        return y, (cache, x.shape, np.shape(z))
 
     def backward(self, params, cache, df, want_dx, work, out):
-        cache, shape = cache
+        """out gets the gradients of the weights; where the noise learns, they hold "z", dL/dz, too."""
+        cache, x_shape, z_shape = cache
         dx, grads = self._pair("backward", self.layer.backward(params.get(self.name), cache, df))
         if want_dx:
-            self._check("backward", "dx", dx, shape, df.dtype)
-        own = params.get(self.name, {})
-        if set(grads) - {"z"} != set(own):
-            raise self._error("backward", f"the gradients of {list(own)}", list(grads))
-        for name, array in own.items():
-            self._check("backward", f"the gradient of {name!r}", grads[name], array.shape, array.dtype)
-        if out is not None and own:
-            for name in own:
+            self._check("backward", "dx", dx, x_shape, df.dtype)
+        wanted = {name: array.shape for name, array in params.get(self.name, {}).items() if name in self._weights}
+        if self.layer.noise.learned:
+            wanted["z"] = z_shape
+        if not isinstance(grads, Mapping) or set(grads) != set(wanted):
+            raise self._error("backward", f"the gradients {list(wanted)}", list(grads))
+        for name, shape in wanted.items():
+            self._check("backward", f"the gradient of {name!r}", grads[name], shape, df.dtype)
+        if not wanted:
+            return dx, {}
+        if out is not None:
+            for name in self._weights:
                 out[self.name][name][...] = grads[name]
-            grads = out[self.name] | {name: dz for name, dz in grads.items() if name == "z"}
-        return dx, {self.name: grads} if grads else {}
+            grads = {name: out[self.name].get(name, gradient) for name, gradient in grads.items()}
+        return dx, {self.name: grads}
 
     def value(self, params, x, z, work):
         return self.forward(params, x, z, work)[0]
 
     def before_noise(self, params, x, work):
-        return self.layer.respond(params[self.name], x)[0] if type(self.layer) is Conv2d else x
+        return self.layer.respond(params[self.name], x)[0] if self._noise_last else x
 
     def after_noise(self, params, h, z, repeat, work):
         """The rest of `value`, for `repeat` rows of z in a row on each row of h."""
         h = h if repeat == 1 else np.repeat(h, repeat, axis=0)
-        if type(self.layer) is Conv2d:
+        if self._noise_last:
             return np.multiply(h, z[self.name], dtype=h.dtype, casting="same_kind")
         return self.value(params, h, z, work)
+
+    def expected(self, params, x, pool, work):
+        """E[max over a window of `pool` of z (y + b)] for a z on each place."""
+        return pool.expected(self.layer.noise, self.layer.respond(params[self.name], x)[0])
 
     def _pair(self, method, result):
         if not isinstance(result, tuple) or len(result) != 2:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..nn.noise import Key
+from ..nn.key import Key, Rows
 from . import parallel
 from .stages import Tree, in_rows
 
@@ -30,7 +30,7 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
     """
     program.shapes(x.shape[1:])
     params, route = program.ready(params, x.dtype), program.route(shared)
-    groups, rows_at_once = parallel.slices(len(x), route.inputs), route.rows_at_once(x.shape[1:])
+    groups, rows_at_once = parallel.slices(len(x), route.inputs_at_once(x.shape[1:])), route.rows_at_once(x.shape[1:])
     parts = max(1, min(TASKS // max(1, len(groups)), count))
     cuts = [count * i // parts for i in range(parts + 1)]
     tasks = [(rows, range(a, b)) for rows in groups for a, b in itertools.pairwise(cuts)]
@@ -72,8 +72,8 @@ def sweep(program, route, params: Tree, x: np.ndarray, h, rows: slice, swept: ra
     else:
         examples = np.repeat(np.arange(rows.start, rows.stop, dtype=np.uint64), T)
         numbers = np.tile(numbers, N)
-    z = program.sample(key, (len(examples), *x.shape[1:]), examples, numbers, dtype=x.dtype)
-    f = route.passes(params, h, z, T, program.work)
+    eps = program.draw_rows(key, x.shape[1:], Rows(examples, numbers, x.dtype), shared)
+    f = route.passes(params, h, program.z(params, eps), T, program.work)
     return np.ascontiguousarray(f.reshape(N, T, -1).swapaxes(0, 1)) if T > 1 else f.reshape(1, N, -1).copy()
 
 
@@ -83,12 +83,15 @@ def average(program, params: Tree, x: np.ndarray, gather: Callable, pooled: dict
     pooled, {conv: pool}: pairs that give E[max over the window of z y] exactly instead.
     """
     program.shapes(x.shape[1:])
-    params, z = program.ready(params, x.dtype), program.mean_noise(dtype=x.dtype)
+    params, z = program.ready(params, x.dtype), program.mean_noise(params, x.dtype)
 
     def task(rows):
         f, work = in_rows(x[rows]), program.work
         for stage in program.stages:
-            f = stage.expected(params, f, work) if stage.name in pooled else stage.value(params, f, z, work)
+            if stage.name in pooled:
+                f = stage.expected(params, f, program.layers[pooled[stage.name]], work)
+            elif stage.name not in pooled.values():
+                f = stage.value(params, f, z, work)
         return rows, gather(None, f[None].copy(), slice(0, 1), rows)
 
     with parallel.pool(program.threads) as run:

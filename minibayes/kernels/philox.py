@@ -119,13 +119,13 @@ def bernoulli(digits, examples, passes, layer, key, out):
 
 
 @njit(nogil=True, cache=True)
-def gaussian(std, examples, passes, layer, key, out):
-    """out[n, j] ~ N(1, std^2), by Box and Muller's transform of two uniform words, four units per Philox call.
+def gaussian(mean, std, examples, passes, layer, key, out):
+    """out[n, j] ~ N(mean, std^2), by Box and Muller's transform of two uniform words, four units per Philox call.
 
     for one pair of words (a, b):  u = (a + 1/2) / 2^32 in (0, 1),  v = b / 2^32
-        out[n, 2i] = 1 + std sqrt(-2 log u) cos(2 pi v);   out[n, 2i+1] = 1 + std sqrt(-2 log u) sin(2 pi v)
+        out[n, 2i] = mean + std sqrt(-2 log u) cos(2 pi v);   out[n, 2i+1] = mean + std sqrt(-2 log u) sin(2 pi v)
 
-    Computed in float64, stored in the dtype of out. With 32-bit words |z - 1| <= 6.8 std: the tail beyond has mass 1e-11.
+    Computed in float64, stored in the dtype of out. With 32-bit words |z - mean| <= 6.8 std: the tail beyond has mass 1e-11.
     """
     units = out.shape[1]
     scale, turn = 1.0 / 4294967296.0, 2.0 * math.pi / 4294967296.0
@@ -135,12 +135,34 @@ def gaussian(std, examples, passes, layer, key, out):
             radius = std * math.sqrt(-2.0 * math.log((np.float64(a) + 0.5) * scale))
             angle = np.float64(b) * turn
             first = 4 * block
-            out[n, first] = 1.0 + radius * math.cos(angle)
+            out[n, first] = mean + radius * math.cos(angle)
             if first + 1 < units:
-                out[n, first + 1] = 1.0 + radius * math.sin(angle)
+                out[n, first + 1] = mean + radius * math.sin(angle)
             if first + 2 < units:
                 radius = std * math.sqrt(-2.0 * math.log((np.float64(c) + 0.5) * scale))
                 angle = np.float64(d) * turn
-                out[n, first + 2] = 1.0 + radius * math.cos(angle)
+                out[n, first + 2] = mean + radius * math.cos(angle)
                 if first + 3 < units:
-                    out[n, first + 3] = 1.0 + radius * math.sin(angle)
+                    out[n, first + 3] = mean + radius * math.sin(angle)
+
+
+@njit(nogil=True, cache=True)
+def uniform(examples, passes, layer, key, out):
+    """out[n, 4 block + i] = (word i of Philox(counter=(block, example, layer, pass)) >> 9 + 1/2) / 2^23: in (0, 1), ends excluded.
+
+    23 bits, which float32 holds exactly together with the half; for float64 outputs (words 2i and 2i + 1, 52 bits of the two), two a call.
+    """
+    units, per_call = out.shape[1], 4 if out.itemsize == 4 else 2
+    for n in range(out.shape[0]):
+        for block in range((units + per_call - 1) // per_call):
+            a, b, c, d = _philox(np.uint64(block), examples[n], layer, passes[n], key[0], key[1])
+            first = per_call * block
+            if per_call == 4:
+                words = (a, b, c, d)
+                for i in range(min(4, units - first)):
+                    out[n, first + i] = (np.float64(words[i] >> np.uint64(9)) + 0.5) / 8388608.0
+            else:
+                high, low = (a, c), (b, d)
+                for i in range(min(2, units - first)):
+                    bits = (high[i] << np.uint64(20)) | (low[i] >> np.uint64(12))
+                    out[n, first + i] = (np.float64(bits) + 0.5) / 4503599627370496.0

@@ -1,9 +1,19 @@
-"""Modern deep learning: layers, noise, networks and optimizers that know nothing of Bayes."""
+"""Modern deep learning: layers, noise, networks and optimizers that know nothing of Bayes.
 
-from .layers import Conv2d, Dense, Flatten, MaxPool2d, ReLU, Tanh
+To add one of your own, subclass `Layer`, `Noise` or `Optimizer`: nothing else has to be edited.
+"""
+
+from .activations import Flatten, ReLU, Tanh
+from .conv import Conv2d, MaxPool2d
+from .key import Key, Rows
+from .layers import Dense, Layer, ShapeError
+from .learned import LearnedGaussian
 from .network import Network
-from .noise import Bernoulli, Delta, Gaussian, Key
-from .optimizers import SGD, Adam
+from .noise import Bernoulli, Delta, Gaussian, Noise
+from .optimizers import SGD, Adam, Optimizer
+from .place import Inputs, Outputs, Place
+from .weight_noise import Local, Weights
 
-__all__ = ["SGD", "Adam", "Bernoulli", "Conv2d", "Delta", "Dense", "Flatten", "Gaussian", "Key", "MaxPool2d",
-           "Network", "ReLU", "Tanh"]
+__all__ = ["SGD", "Adam", "Bernoulli", "Conv2d", "Delta", "Dense", "Flatten", "Gaussian", "Inputs", "Key", "Layer",
+           "LearnedGaussian", "Local", "MaxPool2d", "Network", "Noise", "Optimizer", "Outputs", "Place", "ReLU", "Rows", "ShapeError",
+           "Tanh", "Weights"]

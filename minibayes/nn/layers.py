@@ -1,253 +1,212 @@
-"""f = W x + b with W = M diag(z), and the layers around it: each a forward and, right under it, its derivative.
+"""Layers of weights: rows of numbers times a place where z acts. Layer, the class to subclass, and Dense, f_n = W_n x_n + b.
 
-A layer is a frozen record of settings; arrays live in `params`, `z`, `cache` and `grads`. `forward(params, x, z)` is
-deterministic: the noise was drawn before, z = 1 where there is none. `backward(params, cache, df)` takes df = dL/df and
-returns (dL/dx, {name: dL/dparam}); it accumulates nothing and writes into nothing it was given.
-B is the batch, D and K a dense layer's inputs and outputs; images are channels-last (B, H, W, C).
+A layer is a frozen record of settings; arrays live in `params`, `z`, `cache` and `grads`. `forward(params, x, z)` is deterministic: the
+noise was drawn before, z = 1 where there is none. `backward(params, cache, df)` takes df = dL/df and returns (dL/dx, {name: dL/dparam});
+it accumulates nothing and writes into nothing it was given. B is the batch, D and K a dense layer's inputs and outputs; images are
+channels-last (B, H, W, C).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .. import kernels, require
-from .noise import Bernoulli, Delta, Gaussian
+from .. import require
+from ..registry import Registered, check
+from .noise import Delta, Noise, check_noise
+from .place import Inputs, Place, check_place
 
 INITS = ("xavier", "he", "lecun")
 
 
-class Layer:
-    """A deterministic layer without parameters; subclasses override what differs."""
+class ShapeError(require.InputError):
+    """A layer does not take what comes to it. `layer`: its name, once the network knows."""
+
+    def __init__(self, wanted: str, got="", layer: str = ""):
+        super().__init__(f"{wanted}, got {got}" if got else wanted)
+        self.wanted = wanted
+        self.got = got
+        self.layer = layer
+
+
+class Layer(Registered, kind="layer"):
+    """y = f(x), with weights and noise or without. Subclass it as a frozen dataclass.
+
+    A deterministic layer without weights needs `forward` and `backward` alone:
+
+        @dataclass(frozen=True)
+        class LeakyReLU(nn.Layer):
+            slope: float = 0.01
+
+            def forward(self, params, x, z):
+                return np.where(x > 0, x, self.slope * x), x > 0       # y, and what backward needs
+
+            def backward(self, params, cache, df):
+                return np.where(cache, df, self.slope * df), {}        # dL/dx, {}: no parameters
+
+    One with weights has `param_shapes` and `init` too, and one whose shape changes `output_shape` and, if it takes just one shape,
+    `input_shape`. One with noise has a field `noise`, a `place` (where z acts) and `noisy_params`, the parameters that z multiplies, in
+    the shapes (K, ..., D) with a row per output; where its noise may learn, backward also gives grads["z"], dL/dz in the shape of z.
+    `minibayes.checks.layer` grades what was written.
+    """
 
     noise = Delta()
+    place = Inputs()
     noisy_params = ()  # the parameters that z multiplies
+    spatial = 0  # axes of places between the examples and the units: 2 for images
+    one_z_per_response = False  # whether each response before the noise has a z of its own (probabilistic pooling asks)
 
-    def param_shapes(self):
+    def param_shapes(self) -> dict:
+        """{name: shape} of the weights; what the noise learns is not among them."""
         return {}
 
-    def init(self, rng, dtype=np.float32):
+    def init(self, rng: np.random.Generator, dtype=np.float32) -> dict:
+        """{name: array}: the weights to start from."""
         return {}
 
-    def flops(self, shape):
+    def flops(self, shape: tuple) -> int:
         """Multiplications and additions of one example's forward pass that grow with the weights."""
         return 0
 
-    def output_shape(self, shape):
+    def input_shape(self) -> tuple | None:
+        """What one example must be: a shape, with None for a size that is free; None if any shape will do."""
+        return None
+
+    def output_shape(self, shape: tuple) -> tuple:
+        """One example's shape after this layer, from that before it; ShapeError if it does not fit."""
         return shape
 
+    def forward(self, params: dict, x: np.ndarray, z) -> tuple:
+        """(y, cache) for a batch x (B, ...); z as `noise_shape` says, with B rows or one; the number 1 if there is no noise."""
+        raise NotImplementedError(f"{type(self).__name__} must have forward(params, x, z)")
 
-def uniform(rng, shape, fan_in, fan_out, init, noise, dtype):
+    def backward(self, params: dict, cache, df: np.ndarray) -> tuple:
+        """(dL/dx, {name: dL/dparam}) from df = dL/dy."""
+        raise NotImplementedError(f"{type(self).__name__} must have backward(params, cache, df)")
+
+    # What follows is the layer's noise, read off its place; a layer of one's own seldom needs more than `noise` and `place`.
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a z is drawn for this layer."""
+        return self.noise.random
+
+    def noise_shape(self, shape: tuple, shared: bool = False) -> tuple:
+        """z's shape for one example of input `shape`; shared: for a single omega that serves all."""
+        return self.place.shared_shape(self, shape) if shared else self.place.noise_shape(self, shape)
+
+    def response_noise_shape(self, shape: tuple) -> tuple:
+        """z's shape where it acts on the outputs."""
+        return self.output_shape(shape)
+
+    def start_noise(self, dtype=np.float32) -> dict:
+        """phi_0, what the noise learns from."""
+        if not self.noisy:
+            return {}
+        return {name: np.asarray(a, dtype) for name, a in self.noise.start(self.place.units(self)).items()}
+
+    def phi(self, params: dict) -> dict:
+        """What the noise learns, out of the layer's parameters."""
+        shapes = self.param_shapes()
+        return {name: a for name, a in (params or {}).items() if name not in shapes}
+
+    def mean_noise(self, params: dict, dtype=np.float32) -> np.ndarray:
+        """E[z], for any number of examples."""
+        return self.place.mean(self, self.phi(params), dtype)
+
+    def moments(self, params: dict) -> dict:
+        """{param: (E[w]/m, E[w^2]/m^2)}: E[z] and E[z^2] for the weights inside the noise, 1 for those outside."""
+        inside = self.noisy_params if self.noisy else ()
+        first, second = self.noise.moments(self.phi(params)) if inside else (1.0, 1.0)
+        return {p: (self.place.along(first, a), self.place.along(second, a)) if p in inside else (1.0, 1.0)
+                for p, a in params.items() if p in self.param_shapes()}
+
+    def rays(self, params: dict) -> np.ndarray:
+        """||ray||^2 for every set of numbers that share one z."""
+        return self.place.squares([params[p] for p in self.noisy_params])
+
+    def weights(self, params: dict, z=None) -> dict:
+        """omega-hat itself, {"W", "b"}: the matrices, one for each row of z; M and b where there is no noise."""
+        if not self.noisy:
+            return {"W": params["M"].reshape(len(params["M"]), -1).copy(), "b": params["b"].copy()}
+        return self.place.weights(self, params, np.asarray(z))
+
+    def without_noise(self) -> "Layer":
+        """The same layer with z = 1."""
+        return replace(self, noise=Delta()) if self.noisy else self
+
+
+def initial(rng, shape, fan_in, fan_out, init, mean, dtype):
     """M with E[W] = E[z] M ~ U[-a, a], so that the mean weights start with the variance the scheme asks for.
 
     a^2 = 6/(fan_in + fan_out) (xavier: Glorot and Bengio 2010), 6/fan_in (he: He et al. 2015), 3/fan_in (lecun: also
     the "xavier" filler of Caffe, which the paper's solvers use).
     """
     a2 = {"xavier": 6 / (fan_in + fan_out), "he": 6 / fan_in, "lecun": 3 / fan_in}[init]
-    return (rng.uniform(-1, 1, shape) * np.sqrt(a2) / noise.mean).astype(dtype)
+    return (rng.uniform(-1, 1, shape) * np.sqrt(a2) / mean).astype(dtype)
 
 
-def times(x, z):
-    """x * z in the dtype of x; z = 1 is no noise and costs nothing."""
-    return x if z is None or (np.isscalar(z) and z == 1) else np.multiply(x, z, dtype=x.dtype, casting="same_kind")
+class Linear(Layer):
+    """What Dense and Conv2d share: M with a row per output, b, and noise at a place."""
+
+    @property
+    def noisy_params(self):
+        return self.place.noisy
+
+    def init(self, rng: np.random.Generator, dtype=np.float32) -> dict:
+        """M by `init_scheme`, b = 0."""
+        shape = self.param_shapes()["M"]
+        fan_in, fan_out = self.fans()
+        mean = float(np.mean(self.noise.moments(self.start_noise(np.float64))[0]))
+        M = initial(rng, shape, fan_in, fan_out, self.init_scheme, mean, dtype)
+        return {"M": M, "b": np.zeros(len(M), dtype)}
 
 
 @dataclass(frozen=True)
-class Dense(Layer):
-    """f_n = W_n x_n + b,  W_n = M diag(z_n).     M (K, D), b (K,);  z (B, D), or (1, D) shared by all inputs."""
+class Dense(Linear):
+    """f_n = W_n x_n + b,  W_n = M diag(z_n).     M (K, D), b (K,);  z (B, D), or (1, D) shared by all inputs.
+
+    n_in, n_out: D and K.
+    noise: nn.Delta() by default, which is none; nn.Bernoulli(keep), nn.Gaussian(variance), or any nn.Noise.
+    init_scheme: "xavier", "he" or "lecun".
+    place: where z acts: nn.Inputs() as above; nn.Outputs(), nn.Weights() or nn.Local(): see `nn.place`.
+    """
 
     n_in: int
     n_out: int
-    noise: object = field(default_factory=Delta)
+    noise: Noise = field(default_factory=Delta)
     init_scheme: str = "xavier"
-    noisy_params = ("M",)
+    place: Place = field(default_factory=Inputs)
 
     def __post_init__(self):
-        require.integer("n_in", self.n_in, 1)
-        require.integer("n_out", self.n_out, 1)
+        for name in ("n_in", "n_out"):
+            object.__setattr__(self, name, require.integer(name, getattr(self, name), 1))
         require.choice("init_scheme", self.init_scheme, INITS)
         check_noise(self.noise)
+        check_place(self.place, self.noise)
 
-    def param_shapes(self):
+    def param_shapes(self) -> dict:
         return {"M": (self.n_out, self.n_in), "b": (self.n_out,)}
 
-    def init(self, rng, dtype=np.float32):
-        M = uniform(rng, (self.n_out, self.n_in), self.n_in, self.n_out, self.init_scheme, self.noise, dtype)
-        return {"M": M, "b": np.zeros(self.n_out, dtype)}
+    def fans(self) -> tuple[int, int]:
+        return self.n_in, self.n_out
 
-    def flops(self, shape):
+    def flops(self, shape: tuple) -> int:
         return 2 * self.n_in * self.n_out
 
-    def output_shape(self, shape):
+    def input_shape(self) -> tuple:
+        return (self.n_in,)
+
+    def output_shape(self, shape: tuple) -> tuple:
         if shape != (self.n_in,):
-            raise require.InputError(f"takes inputs of shape ({self.n_in},), got {shape}")
+            raise ShapeError(f"takes inputs of shape ({self.n_in},)", shape)
         return (self.n_out,)
 
-    def noise_shape(self, shape):
-        return shape
+    def forward(self, params: dict, x: np.ndarray, z=1) -> tuple:
+        return self.place.forward(self, params, x, z)   # M diag(z_n) x_n + b                      (B, K)
 
-    def forward(self, params, x, z=1):
-        xz = times(x, z)                                # diag(z_n) x_n                       (B, D)
-        return xz @ params["M"].T + params["b"], (xz, z)
-
-    def backward(self, params, cache, df, want_dx=True):
-        xz, z = cache
-        grads = {"M": df.T @ xz,                        # sum_n delta_n (z_n o x_n)^T         (K, D)
-                 "b": df.sum(axis=0)}                   # sum_n delta_n                       (K,)
-        dx = times(df @ params["M"], z) if want_dx else None  # diag(z_n) M^T delta_n         (B, D)
-        return dx, grads
+    def backward(self, params: dict, cache, df: np.ndarray) -> tuple:
+        return self.place.backward(self, params, cache, df)
 
 
-@dataclass(frozen=True)
-class Conv2d(Layer):
-    """y_nijk = z_nijk (M_k . patch_nij + b_k): one Bernoulli variable per kernel-patch pair, bias included.
-
-    The row (M_k, b_k) times z_nijk is the poster's W = M diag(z) for the inner product of kernel k with patch (i, j): dropout
-    *after* the convolution and before pooling (arXiv 1506.02158, section 3). M (C_out, kh, kw, C_in), b (C_out,).
-    noise_per="patch": z (B, Ho, Wo, C_out); noise_per="kernel": one z per kernel and image, z (B, 1, 1, C_out).
-    """
-
-    c_in: int
-    c_out: int
-    kernel: int
-    stride: int = 1
-    padding: int = 0
-    noise: object = field(default_factory=Delta)
-    noise_per: str = "patch"
-    init_scheme: str = "xavier"
-    noisy_params = ("M", "b")
-
-    def __post_init__(self):
-        for name in ("c_in", "c_out", "kernel", "stride"):
-            require.integer(name, getattr(self, name), 1)
-        require.integer("padding", self.padding, 0)
-        require.choice("noise_per", self.noise_per, ("patch", "kernel"))
-        require.choice("init_scheme", self.init_scheme, INITS)
-        check_noise(self.noise)
-
-    def param_shapes(self):
-        return {"M": (self.c_out, self.kernel, self.kernel, self.c_in), "b": (self.c_out,)}
-
-    def init(self, rng, dtype=np.float32):
-        k2, shape = self.kernel**2, self.param_shapes()["M"]
-        M = uniform(rng, shape, k2 * self.c_in, k2 * self.c_out, self.init_scheme, self.noise, dtype)
-        return {"M": M, "b": np.zeros(self.c_out, dtype)}
-
-    def flops(self, shape):
-        return 2 * self.kernel**2 * self.c_in * int(np.prod(self.output_shape(shape)))
-
-    def output_shape(self, shape):
-        if len(shape) != 3 or shape[2] != self.c_in:
-            raise require.InputError(f"takes images of shape (H, W, {self.c_in}), got {shape}")
-        return tuple(window_count(size, self.kernel, self.stride, self.padding) for size in shape[:2]) + (self.c_out,)
-
-    def noise_shape(self, shape):
-        return self.output_shape(shape) if self.noise_per == "patch" else (1, 1, self.c_out)
-
-    def patches(self, x):
-        """cols[(n, i, j), :] = patch (i, j) of image n.                     (B*Ho*Wo, kh*kw*C_in)"""
-        B, (Ho, Wo, _), k = len(x), self.output_shape(x.shape[1:]), self.kernel
-        cols = np.empty((B, Ho, Wo, k * k * self.c_in), x.dtype)
-        kernels.im2col(np.ascontiguousarray(x), k, k, self.stride, self.padding, cols)
-        return cols.reshape(B * Ho * Wo, -1)
-
-    def respond(self, params, x):
-        """The response before the noise, M_k . patch + b_k, and the patches it was made from."""
-        cols = self.patches(x)                          #                                     (B*Ho*Wo, D)
-        y = cols @ params["M"].reshape(self.c_out, -1).T + params["b"]  #                     (B*Ho*Wo, C_out)
-        return y.reshape(len(x), *self.output_shape(x.shape[1:])), cols
-
-    def forward(self, params, x, z=1):
-        y, cols = self.respond(params, x)
-        return times(y, z), (cols, z, x.shape)          # z_nijk (M_k . patch_nij + b_k)      (B, Ho, Wo, C_out)
-
-    def backward(self, params, cache, df, want_dx=True):
-        cols, z, shape = cache
-        dy = times(df, z).reshape(-1, self.c_out)       # delta_nijk = z_nijk dL/df_nijk      (B*Ho*Wo, C_out)
-        grads = {"M": (dy.T @ cols).reshape(params["M"].shape),  # sum_nij delta_nijk patch_nij
-                 "b": dy.sum(axis=0)}                   # sum_nij delta_nijk
-        if not want_dx:
-            return None, grads
-        dcols = dy @ params["M"].reshape(self.c_out, -1)  # M^T delta, per patch              (B*Ho*Wo, D)
-        dx = np.empty(shape, df.dtype)                  # each pixel gathers from the patches it was in
-        dcols = dcols.reshape(*df.shape[:3], -1)
-        kernels.col2im(dcols, self.kernel, self.kernel, self.stride, self.padding, dx)
-        return dx, grads
-
-
-@dataclass(frozen=True)
-class MaxPool2d(Layer):
-    """y_nijc = max over a size x size window of x; a window that does not fit is left out."""
-
-    size: int
-    stride: int = None  # the window size by default: windows side by side
-
-    def __post_init__(self):
-        require.integer("size", self.size, 1, 255)
-        object.__setattr__(self, "stride", require.integer("stride", self.size if self.stride is None else self.stride, 1))
-
-    def output_shape(self, shape):
-        if len(shape) != 3:
-            raise require.InputError(f"takes images of shape (H, W, C), got {shape}")
-        return tuple(window_count(size, self.size, self.stride, 0) for size in shape[:2]) + shape[2:]
-
-    def forward(self, params, x, z=1):
-        shape = (len(x), *self.output_shape(x.shape[1:]))
-        y, arg = np.empty(shape, x.dtype), np.empty(shape, np.uint16)
-        kernels.max_pool(np.ascontiguousarray(x), self.size, self.stride, y, arg)
-        return y, (arg, x.shape)
-
-    def backward(self, params, cache, df, want_dx=True):
-        arg, shape = cache
-        dx = np.empty(shape, df.dtype)                  # dL/dx: df goes to the (first) argmax of its window
-        kernels.max_pool_backward(np.ascontiguousarray(df), arg, self.size, self.stride, dx)
-        return dx, {}
-
-
-@dataclass(frozen=True)
-class ReLU(Layer):
-    """y = max(x, 0)."""
-
-    def forward(self, params, x, z=1):
-        return np.maximum(x, 0), x > 0
-
-    def backward(self, params, cache, df, want_dx=True):
-        return df * cache, {}                           # dy/dx = [x > 0]
-
-
-@dataclass(frozen=True)
-class Tanh(Layer):
-    """y = tanh x."""
-
-    def forward(self, params, x, z=1):
-        y = np.tanh(x)
-        return y, y
-
-    def backward(self, params, cache, df, want_dx=True):
-        return df * (1 - cache * cache), {}             # dy/dx = 1 - y^2
-
-
-@dataclass(frozen=True)
-class Flatten(Layer):
-    """y_n = x_n as one row: (B, H, W, C) -> (B, H*W*C)."""
-
-    def output_shape(self, shape):
-        return (int(np.prod(shape)),)
-
-    def forward(self, params, x, z=1):
-        return x.reshape(len(x), -1), x.shape
-
-    def backward(self, params, cache, df, want_dx=True):
-        return df.reshape(cache), {}
-
-
-def window_count(size, kernel, stride, padding):
-    """How many windows of `kernel` fit into `size` pixels with `padding` on both sides: floor((size + 2p - k)/s) + 1."""
-    count = (size + 2 * padding - kernel) // stride + 1
-    if count < 1:
-        raise require.InputError(f"a window of {kernel} does not fit into {size} pixels with padding {padding}")
-    return count
-
-
-def check_noise(noise):
-    if not isinstance(noise, (Delta, Bernoulli, Gaussian)):
-        raise require.InputError(f"noise must be nn.Delta(), nn.Bernoulli(keep) or nn.Gaussian(variance), got {noise!r}")
+def check_layer(name: str, layer) -> Layer:
+    return check(f"layer {name!r}", layer, Layer, "a layer such as nn.Dense(...)")

@@ -1,36 +1,36 @@
 """f(x, omega) = W_L s(... W_2 s(W_1 x + b_1) ...): a named sequence of layers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
 
-from .. import kernels, require
-from .layers import Conv2d, Dense, Layer, MaxPool2d
-from .noise import Delta, as_key, layer_id, rows_and_passes
+from .. import require
+from .key import Key, Rows, as_key, layer_id
+from .layers import Layer, ShapeError, check_layer
 
 LARGEST_IMAGE = 512  # the sizes tried when no input shape is given
-INPUTS = 64  # in one task of a prediction
-SWEEP_ROWS, SWEEP_NUMBERS = 4096, 2**20  # the most rows, and activations of one layer, in one sweep of several passes
 
 
 class Network:
     """Network(conv1=Conv2d(1, 20, 5), pool1=MaxPool2d(2), ...): layers applied in the order in which they are named.
 
-    Shapes are inferred and checked at construction, with square images if the first layer is a convolution; for others give
-    the shape of one input first: Network((28, 40, 1), conv1=...). `params`, `z`, `caches`, `grads` are dicts by layer name.
+    input_shape: the shape of one input. Found from the layers where they fix it; a first convolution is tried on square images, for
+    others give it first: Network((28, 40, 1), conv1=...).
+    layers: by name; the name of a noisy layer is part of what its noise is drawn from.
+    `params`, `eps`, `z`, `caches` and `grads` are dicts by layer name.
     """
 
-    def __init__(self, input_shape=None, /, **layers):
+    def __init__(self, input_shape: tuple | None = None, /, **layers: Layer):
         if not layers:
             raise require.InputError("Network needs at least one layer, got none")
         for name, layer in layers.items():
             if not name.isidentifier():
                 raise require.InputError(f"a layer's name must be a Python identifier, got {name!r}")
-            if not isinstance(layer, Layer):
-                raise require.InputError(f"layer {name!r} must be a layer such as nn.Dense(...), got {layer!r}")
+            check_layer(name, layer)
         self.layers = MappingProxyType(dict(layers))
-        self.noisy = tuple(name for name, layer in layers.items() if not isinstance(layer.noise, Delta))
+        self.noisy = tuple(name for name, layer in layers.items() if layer.noisy)
+        self.learned = tuple(name for name in self.noisy if layers[name].noise.learned)
         if len({layer_id(name) for name in self.noisy}) < len(self.noisy):
             raise require.InputError(f"two of the names {self.noisy} have the same 32-bit hash: rename one")
         self._shapes = {}
@@ -39,11 +39,14 @@ class Network:
         if self.input_shape is not None:
             self.shapes(self.input_shape)
 
+    def __reduce__(self):
+        return _build, (type(self), self.input_shape, dict(self.layers))
+
     def __repr__(self):
         shape = "" if self.input_shape is None else f"{self.input_shape}, "
         return f"Network({shape}{', '.join(f'{name}={layer!r}' for name, layer in self.layers.items())})"
 
-    def shapes(self, input_shape):
+    def shapes(self, input_shape: tuple) -> dict:
         """{name: (input shape, output shape)} of every layer for one example of `input_shape`; an error if one does not fit."""
         input_shape = tuple(input_shape)
         if input_shape not in self._shapes:
@@ -52,67 +55,93 @@ class Network:
                 try:
                     shapes[name] = shape, layer.output_shape(shape)
                 except require.InputError as error:
-                    raise require.InputError(f"layer {name!r} ({type(layer).__name__}) {error}") from None
+                    wanted = f"layer {name!r} ({type(layer).__name__}) {getattr(error, 'wanted', error)}"
+                    raise ShapeError(wanted, getattr(error, "got", ""), name) from None
                 shape = shapes[name][1]
             self._shapes[input_shape] = shapes
         return self._shapes[input_shape]
 
-    def output_shape(self, input_shape):
+    def output_shape(self, input_shape: tuple) -> tuple:
         return list(self.shapes(input_shape).values())[-1][1]
 
-    def flops(self, input_shape):
+    def param_shapes(self) -> dict:
+        """{layer: {param: shape}}: the weights, and what the noise learns."""
+        shapes = {name: layer.param_shapes() | {p: a.shape for p, a in layer.start_noise().items()}
+                  for name, layer in self.layers.items()}
+        return {name: group for name, group in shapes.items() if group}
+
+    def flops(self, input_shape: tuple) -> int:
         """Multiplications and additions of one example's forward pass, in the products with M."""
         return sum(self.layers[name].flops(shape) for name, (shape, _) in self.shapes(input_shape).items())
 
     def _infer_input_shape(self):
-        """The shape that a Dense layer fixes; None, once checked, where square images of some size fit."""
-        first = next((layer for layer in self.layers.values() if isinstance(layer, (Dense, Conv2d, MaxPool2d))), None)
-        if isinstance(first, Dense):
-            return (first.n_in,)
-        if isinstance(first, MaxPool2d):
+        """The shape that the first layer to fix one fixes; None, once checked, where square images of some size fit."""
+        wanted = next((shape for layer in self.layers.values() if (shape := layer.input_shape()) is not None), None)
+        if wanted is None or None not in wanted:
+            return wanted
+        if wanted[-1] is None:
             raise require.InputError("Network needs the input shape before a pooling layer: Network((H, W, C), ...)")
-        if first is not None:
-            errors = []
-            for size in range(1, LARGEST_IMAGE + 1):
-                try:
-                    self.shapes((size, size, first.c_in))
-                    self._shapes.clear()
-                    return None
-                except require.InputError as error:
-                    errors.append(str(error))
-            # The smallest images fail for being small; the error at the deepest layer is the one to mend.
-            depth = {name: i for i, name in enumerate(self.layers)}
-            deepest = max(errors, key=lambda e: depth[e.split("'")[1]])
-            raise require.InputError(f"{deepest.split(', got')[0]}, which no square image of up to {LARGEST_IMAGE} pixels gives; "
-                                     "for other images give the input shape first: Network((H, W, C), ...)")
-        return None
+        names, deepest = list(self.layers), None
+        for size in range(1, LARGEST_IMAGE + 1):
+            try:
+                self.shapes(tuple(size if s is None else s for s in wanted))
+                self._shapes.clear()
+                return None
+            except ShapeError as error:
+                # The smallest images fail for being small; the error at the deepest layer is the one to mend.
+                if deepest is None or names.index(error.layer) > names.index(deepest.layer):
+                    deepest = error
+        raise require.InputError(f"{deepest.wanted}, which no square image of up to {LARGEST_IMAGE} pixels gives; "
+                                 "for other images give the input shape first: Network((H, W, C), ...)")
 
-    def init(self, rng, dtype=np.float32):
-        """Parameters {name: {"M", "b"}}: rng is a numpy Generator, or an integer seed for one."""
+    def without_noise(self) -> "Network":
+        """The same network with z = 1 everywhere: omega = M."""
+        return Network(self.input_shape, **{name: layer.without_noise() for name, layer in self.layers.items()})
+
+    def init(self, rng, dtype=np.float32) -> dict:
+        """Parameters {name: {"M", "b", and what the noise learns}}: rng is a numpy Generator, or an integer seed for one."""
         rng = np.random.default_rng(rng)
-        return {name: p for name, layer in self.layers.items() if (p := layer.init(rng, dtype))}
+        params = {name: layer.init(rng, dtype) | layer.start_noise(dtype) for name, layer in self.layers.items()}
+        return {name: group for name, group in params.items() if group}
 
-    def sample(self, key, shape, examples=None, passes=None, shared=False, dtype=np.float32):
-        """omega-hat ~ q: {name: z} for the noisy layers, for an input of `shape` (B, ...).
+    def draw(self, key: Key | int, shape: tuple, examples=None, passes=None, shared: bool = False, dtype=np.float32) -> dict:
+        """eps ~ p(eps): {name: eps} for the noisy layers, for an input of `shape` (B, ...). No parameter is looked at.
 
         key: a Key or a seed. Row n is drawn for example number examples[n] (default n) and pass passes[n] (default key.t).
-        shared=True draws one z for all rows, of shape (1, ...): then f is one function, evaluated at B inputs.
+        shared=True draws one eps for all rows, of shape (1, ...): then f is one function, evaluated at B inputs.
         """
-        key, rows = as_key(key), 1 if shared else shape[0]
-        return self.draw(key, rows, shape[1:], *rows_and_passes(key, rows, examples, passes), dtype)
+        key = as_key(key)
+        return self.draw_rows(key, shape[1:], Rows.of(key, 1 if shared else shape[0], examples, passes, dtype), shared)
 
-    def draw(self, key, rows, input_shape, examples, passes, dtype):
-        """`sample` from counters that were checked before: (rows,) uint64."""
-        shapes = self.shapes(input_shape)
-        return {name: self.layers[name].noise.draw((rows, *self.layers[name].noise_shape(shapes[name][0])), examples, passes,
-                                                   np.uint64(layer_id(name)), key.words, dtype) for name in self.noisy}
+    def draw_rows(self, key: Key, input_shape: tuple, rows: Rows, shared: bool = False) -> dict:
+        """`draw` for rows that were checked before; shared: each row is one omega, for any number of inputs."""
+        shapes, eps = self.shapes(input_shape), {}
+        for name in self.noisy:
+            layer = self.layers[name]
+            eps[name] = layer.place.draw(layer.noise, key.of(name), (len(rows), *layer.noise_shape(shapes[name][0], shared)), rows)
+        return eps
 
-    def mean_noise(self, dtype=np.float32):
-        """E[z] by layer, in a shape that broadcasts: what weight averaging puts in the place of z."""
-        return {name: np.full((1, layer.n_in) if isinstance(layer, Dense) else (1, 1, 1, layer.c_out), layer.noise.mean, dtype)
-                for name in self.noisy for layer in [self.layers[name]]}
+    def z(self, params: dict, eps: dict) -> dict:
+        """z = T(phi, eps): eps itself for noise without parameters."""
+        if not self.learned:
+            return eps
+        return {name: self.layers[name].place.z(self.layers[name].noise, self.layers[name].phi(params[name]), e)
+                for name, e in eps.items()}
 
-    def forward(self, params, x, z):
+    def sample(self, key: Key | int, shape: tuple, examples=None, passes=None, shared: bool = False, dtype=np.float32,
+               params: dict | None = None) -> dict:
+        """omega-hat ~ q: {name: z}, `draw` and then `z`. params: for noise that learns."""
+        if self.learned and params is None:
+            raise require.InputError(f"params must be given: the noise of {list(self.learned)} learns")
+        return self.z(params, self.draw(key, shape, examples, passes, shared, dtype))
+
+    def mean_noise(self, params: dict | None = None, dtype=np.float32) -> dict:
+        """E[z] by layer, in a shape that broadcasts: what weight averaging puts in the place of z. params: for noise that learns."""
+        if self.learned and params is None:
+            raise require.InputError(f"params must be given: the noise of {list(self.learned)} learns")
+        return {name: self.layers[name].mean_noise((params or {}).get(name), dtype) for name in self.noisy}
+
+    def forward(self, params: dict, x: np.ndarray, z: dict) -> tuple[np.ndarray, dict]:
         """f(x, omega-hat) and the caches that backward needs: {name: cache}."""
         self._check(x, z)
         caches = {}
@@ -120,72 +149,57 @@ class Network:
             x, caches[name] = layer.forward(params.get(name), x, z.get(name, 1))
         return x, caches
 
-    def backward(self, params, caches, df, want_dx=True):
+    def backward(self, params: dict, caches: dict, df: np.ndarray, want_dx: bool = True) -> tuple:
         """(dL/dx, {name: {param: dL/dparam}}) from df = dL/df: the chain rule, last layer first.
 
-        want_dx=False leaves out dL/dx and all that only it needs.
+        Where the noise of a layer learns, its gradients hold "z", dL/dz, for `pull`. want_dx=False stops at the first layer with
+        parameters.
         """
         grads, dx = {}, df
         first = next((name for name in self.layers if name in params), None)
         for name in reversed(self.layers):
-            last = name == first and not want_dx
-            dx, g = self.layers[name].backward(params.get(name), caches[name], dx, want_dx=not last)
-            if g:
-                grads[name] = g
-            if last:
-                break
+            dx, group = self.layers[name].backward(params.get(name), caches[name], dx)
+            if group:
+                grads[name] = group
+            if name == first and not want_dx:
+                return None, grads
         return dx, grads
 
-    def prefix(self, params, x):
-        """h: what is computed before the first noise acts, the same for every pass."""
-        self.shapes(x.shape[1:])
-        for name, layer in self.layers.items():
-            if name in self.noisy:
-                return layer.respond(params[name], x)[0] if isinstance(layer, Conv2d) else x
-            x, _ = layer.forward(params.get(name), x)
-        return x
+    def pull(self, params: dict, eps: dict, grads: dict) -> dict:
+        """`grads` with dL/dphi in the place of "z", dL/dz: the chain rule through z = T(phi, eps)."""
+        pulled = dict(grads)
+        for name in self.learned:
+            layer, group = self.layers[name], dict(grads[name])
+            dz = group.pop("z")
+            pulled[name] = group | layer.place.pull(layer.noise, layer.phi(params[name]), eps[name], dz)
+        return pulled
 
-    def suffix(self, params, h, z):
-        """f(x, omega-hat) from h = prefix(params, x): equal to forward(params, x, z)[0]."""
-        names = list(self.layers)
-        if not self.noisy:
-            return h
-        for name in names[names.index(self.noisy[0]):]:
-            layer = self.layers[name]
-            if name == self.noisy[0] and isinstance(layer, Conv2d):
-                h = np.multiply(h, z[name], dtype=h.dtype, casting="same_kind")
-            else:
-                h, _ = layer.forward(params.get(name), h, z.get(name, 1))
-        return h
+    def passes(self, params: dict, x: np.ndarray, key: Key, count: int, gather: Callable, shared: bool = False) -> Iterator:
+        """f(x, omega-hat_t), t = 1 ... count: yields (inputs, gather(so far, f (1, N, K), passes, inputs)), the slices all and [t].
 
-    def expected_pooling(self, params, x, z, pooled):
+        The plain form of `fast.Program.passes`: pass t is drawn with key.at(key.t + t - 1), and `gather` adds it to what it returned last.
+        """
+        found, inputs = None, slice(0, len(x))
+        for t in range(count):
+            eps = self.draw(key.at(key.t + t), x.shape, shared=shared, dtype=x.dtype)
+            f, _ = self.forward(params, x, self.z(params, eps))
+            found = gather(found, f[None], slice(t, t + 1), inputs)
+        yield inputs, found
+
+    def average(self, params: dict, x: np.ndarray, gather: Callable, pooled: Mapping = MappingProxyType({})) -> Iterator:
+        """f at z = E[z], one pass: yields (inputs, gather(None, f (1, N, K), passes, inputs)). pooled: see `expected_pooling`."""
+        z, inputs = self.mean_noise(params, x.dtype), slice(0, len(x))
+        f = self.expected_pooling(params, x, z, pooled) if pooled else self.forward(params, x, z)[0]
+        yield inputs, gather(None, f[None], slice(0, 1), inputs)
+
+    def expected_pooling(self, params: dict, x: np.ndarray, z: dict, pooled: Mapping) -> np.ndarray:
         """f with z = E[z], except that the max-pools in `pooled`, {conv: pool}, give E[max over the window of z y] exactly."""
         for name, layer in self.layers.items():
             if name in pooled:
-                pool = self.layers[pooled[name]]
-                y, _ = layer.respond(params[name], x)
-                x = np.empty((len(y), *pool.output_shape(y.shape[1:])), y.dtype)
-                window = np.empty((pool.size**2, y.shape[3]), y.dtype)
-                kernels.expected_max_pool(y, layer.noise.keep, pool.size, pool.stride, window, x)
+                x = self.layers[pooled[name]].expected(layer.noise, layer.respond(params[name], x)[0])
             elif name not in pooled.values():
                 x, _ = layer.forward(params.get(name), x, z.get(name, 1))
         return x
-
-    def passes(self, params, h, z, T):
-        """f of T passes at each of N inputs, (N*T, K), from h = prefix(params, x).
-
-        Row n*T + t is pass t at input n. z has such rows, N*T of them, or T rows if each pass has one z for all inputs.
-        """
-        return self.suffix(params, h if T == 1 else np.repeat(h, T, axis=0), per_row(z, len(h), T))
-
-    def inputs_at_once(self, shared):
-        """How many inputs to give to `passes` together."""
-        return INPUTS
-
-    def rows_at_once(self, input_shape):
-        """How many rows (passes x inputs) to run through `passes` together: what keeps the largest activations in cache."""
-        width = max(int(np.prod(out)) for _, out in self.shapes(input_shape).values())
-        return max(1, min(SWEEP_ROWS, SWEEP_NUMBERS // width))
 
     def _check(self, x, z):
         shapes = self.shapes(x.shape[1:])
@@ -193,13 +207,22 @@ class Network:
             raise require.InputError(f"z must have the noisy layers {list(self.noisy)}, got "
                                      f"{list(z) if isinstance(z, Mapping) else z!r}")
         for name in self.noisy:
-            wanted = self.layers[name].noise_shape(shapes[name][0])
             given = np.shape(z[name])
-            if len(given) != 1 + len(wanted) or given[0] not in (1, len(x)) or any(
-                    g not in (1, w) for g, w in zip(given[1:], wanted, strict=True)):
+            for shared in (False, True):
+                wanted = self.layers[name].noise_shape(shapes[name][0], shared)
+                if len(given) == 1 + len(wanted) and given[0] in (1, len(x)) and all(
+                        g in (1, w) for g, w in zip(given[1:], wanted, strict=True)):
+                    break
+            else:
+                wanted = self.layers[name].noise_shape(shapes[name][0])
                 raise require.InputError(f"z[{name!r}] must have shape (B or 1, {', '.join(map(str, wanted))}), got {given}")
 
 
-def per_row(z, N, T):
-    """z with a row for each of N T rows, from one that may have only T, one for each pass."""
-    return {name: np.tile(a, (N, *[1] * (a.ndim - 1))) if len(a) == T != 1 else a for name, a in z.items()}
+def check_network(net) -> Network:
+    if not isinstance(net, Network):
+        raise require.InputError(f"net must be an nn.Network, got {net!r}")
+    return net
+
+
+def _build(kind, input_shape, layers):
+    return kind(input_shape, **layers)

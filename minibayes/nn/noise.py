@@ -1,177 +1,187 @@
-"""z ~ Delta(1), Bernoulli(keep) or N(1, variance): the multiplicative noise of stochastic regularisation.
+"""eps -> z = T(phi, eps): the multiplicative noise of stochastic regularisation, and Noise, the class to subclass for one of your own.
 
-The poster's convention: z is *not* rescaled by 1/keep, so E[z] = keep. Every z is a pure function of
-(seed, pass, layer, example, unit): the same whatever the batch split, the thread count or the order of evaluation.
+A noise is drawn in two steps. eps ~ p(eps) comes from counters alone, before any parameter is looked at; z = T(phi, eps) may depend on
+parameters phi that are learned beside M and b. Noise without parameters has z = eps, and costs nothing more than drawing it.
+The poster's convention: z is *not* rescaled by 1/keep, so E[z] = keep.
 """
 
 import math
-import zlib
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 
 import numpy as np
 
 from .. import kernels, require
+from ..registry import Registered, check
+from .key import Key, Rows, as_key
 
-WORD = 2**32
 
+class Noise(Registered, kind="noise"):
+    """z = T(phi, eps). Subclass it as a frozen dataclass; only `draw` and `moments` must be written.
 
-@dataclass(frozen=True)
-class Key:
-    """Which random numbers: a seed, and the number t of the pass omega-hat_t.
+        @dataclass(frozen=True)
+        class Uniform(nn.Noise):
+            width: float = 0.5
 
-    `key.at(t)` is another pass of the same seed; `key.derive("name")` is an independent seed for another purpose.
+            def draw(self, key, shape, rows):                          # z ~ uniform(1 - width, 1 + width)
+                return (1 + self.width * (2 * key.uniform(shape, rows) - 1)).astype(rows.dtype)
+
+            def moments(self, phi):
+                return 1.0, 1 + self.width**2 / 3                      # E[z], E[z^2]
+
+    One that learns writes `start`, `z` and `pull` too. phi is {name: array}, and lies in the layer's params beside M and b.
+    `minibayes.checks.noise` grades what was written.
     """
 
-    seed: int = 0  # in [0, 2^64): the two 32-bit key words of Philox
-    t: int = 0  # in [0, 2^32)
+    random = True  # whether z varies at all: a layer whose noise does not is a layer without noise
+    local = False  # whether z is normal, z = E[z] + std n with n ~ N(0, 1): what the place Local needs
 
-    def __post_init__(self):
-        require.integer("seed", self.seed, 0, 2**64 - 1)
-        require.integer("t", self.t, 0, WORD - 1)
+    def start(self, shape: tuple) -> dict:
+        """phi_0, {name: float64 array}: what learning starts from, for units of `shape`. Nothing is learned here."""
+        return {}
 
-    def at(self, t):
-        return replace(self, t=t)
+    def draw(self, key: Key, shape: tuple, rows: Rows) -> np.ndarray:
+        """eps of `shape` = (R, ...), R = len(rows), from key.uniform, key.normal and key.bernoulli; real numbers as rows.dtype."""
+        raise NotImplementedError(f"{type(self).__name__} must have draw(key, shape, rows)")
 
-    def derive(self, purpose):
-        """The first two words of Philox(counter = (hash of purpose, 0, 0, 2^32 - 1), key = seed), at pass 0."""
-        counter = np.array([[layer_id(purpose), 0, 0, WORD - 1]], np.uint64)
-        out = np.empty((1, 4), np.uint64)
-        kernels.philox(counter, self.words, out)
-        return Key(int(out[0, 0]) + int(out[0, 1]) * WORD)
+    def z(self, phi: dict, eps: np.ndarray) -> np.ndarray:
+        """T(phi, eps), in the shape of eps."""
+        return eps
+
+    def pull(self, phi: dict, eps: np.ndarray, dz: np.ndarray) -> dict:
+        """dL/dphi = sum over rows of (dT/dphi)' dz, in the names and shapes of phi."""
+        return {}
+
+    def moments(self, phi: dict) -> tuple:
+        """(E[z], E[z^2]): numbers, or arrays in the shape of phi. For weight averaging, the posterior and the KL."""
+        raise NotImplementedError(f"{type(self).__name__} must have moments(phi)")
+
+    def points(self, order: int) -> tuple:
+        """(values (n,), weights (n,)) of one eps: sum_i weights_i g(values_i) = E[g(eps)], for `truth.exact`. order: n, if it is free."""
+        raise require.InputError(f"noise {self!r} cannot be enumerated: write points(order), which gives the values of one eps "
+                                 "and their probabilities, or the nodes and weights of a quadrature")
+
+    def expected_max(self, y: np.ndarray, size: int, stride: int) -> np.ndarray:
+        """E[max over each size x size window of z y] for one z per unit of y (N, H, W, C)."""
+        raise require.InputError(f"rule='probabilistic-pooling' needs Bernoulli noise, got {self!r}")
+
+    def settings(self) -> tuple:
+        """((name, formula, value), ...): the numbers that make the distribution, for a table."""
+        return ()
 
     @property
-    def words(self):
-        return key_words(self.seed)
+    def learned(self) -> bool:
+        """Whether it has parameters of its own."""
+        return bool(self.start((1,)))
 
+    def sample(self, key, shape: tuple, layer: str = "", examples=None, passes=None, dtype=np.float32) -> np.ndarray:
+        """z of `shape` = (rows, ...): row n is a function of (key, layer, examples[n], passes[n]) only. At phi_0 if phi is learned.
 
-@lru_cache(maxsize=256)
-def key_words(seed):
-    """The seed as the two 32-bit words of a Philox key."""
-    return shared(np.array([seed % WORD, seed // WORD], np.uint64))
+        examples: one integer per row, 0..rows-1 by default; passes: one per row, key.t by default.
+        """
+        key = as_key(key)
+        rows = Rows.of(key, shape[0], examples, passes, dtype)
+        return self.z(self.start(shape[1:]), self.draw(key.of(layer) if layer else key, tuple(shape), rows))
 
+    @property
+    def mean(self):
+        """E[z], of noise without parameters."""
+        return self.moments(self.start((1,)))[0]
 
-def shared(array):
-    """The array, to be read only."""
-    array.flags.writeable = False
-    return array
+    @property
+    def second_moment(self):
+        """E[z^2], of noise without parameters."""
+        return self.moments(self.start((1,)))[1]
 
-
-def as_key(key):
-    """A Key; a bare integer seed is Key(seed)."""
-    return key if isinstance(key, Key) else Key(require.integer("key", key, 0, 2**64 - 1))
-
-
-@lru_cache(maxsize=1024)
-def layer_id(name):
-    """The 32-bit CRC of a layer's name: its counter word, so that z does not change when other layers come or go."""
-    return zlib.crc32(name.encode())
-
-
-def counters(values, count, fill, name):
-    """`values` (one per row) as the uint64 counter words of `count` rows; None means `fill`."""
-    if values is None:
-        return np.arange(count, dtype=np.uint64) if fill is None else np.full(count, fill, np.uint64)
-    values = np.asarray(values)
-    if values.shape != (count,) or values.dtype.kind not in "iu" or (count and values.min() < 0):
-        raise require.InputError(
-            f"{name} must be {count} non-negative integers, got {values.dtype} of shape {values.shape}")
-    if count and values.max() >= WORD:
-        raise require.InputError(f"{name} must be below 2^32, got {values.max()}")
-    return values.astype(np.uint64)
+    @property
+    def variance(self):
+        """Var[z] = E[z^2] - E[z]^2, of noise without parameters."""
+        return self.second_moment - self.mean**2
 
 
 @dataclass(frozen=True)
-class Delta:
+class Delta(Noise):
     """z = 1: no noise. E[z] = E[z^2] = 1."""
 
-    mean = second_moment = 1.0
-    variance = 0.0
+    random = False
 
-    def sample(self, key, shape, layer="", examples=None, passes=None, dtype=np.float32):
+    def draw(self, key: Key, shape: tuple, rows: Rows) -> np.ndarray:
         return np.ones(shape, np.uint8)
+
+    def moments(self, phi: dict) -> tuple:
+        return 1.0, 1.0
+
+    def points(self, order: int) -> tuple:
+        return np.ones(1, np.uint8), np.ones(1)
 
 
 @dataclass(frozen=True)
-class Bernoulli:
+class Bernoulli(Noise):
     """z in {0, 1}, P(z = 1) = keep. E[z] = E[z^2] = keep, Var[z] = keep (1 - keep). Dropout, not rescaled (poster, q_theta)."""
 
     keep: float
 
     def __post_init__(self):
-        require.real("keep", self.keep, 0, 1, open_low=True)
+        object.__setattr__(self, "keep", require.real("keep", self.keep, 0, 1, open_low=True))
 
-    @property
-    def mean(self):
-        return self.keep
+    def draw(self, key: Key, shape: tuple, rows: Rows) -> np.ndarray:
+        """As uint8, exactly Bernoulli(keep)."""
+        return key.bernoulli(shape, rows, self.keep)
 
-    second_moment = mean
+    def moments(self, phi: dict) -> tuple:
+        return self.keep, self.keep
 
     @property
     def variance(self):
         return self.keep * (1 - self.keep)
 
-    def sample(self, key, shape, layer="", examples=None, passes=None, dtype=np.float32):
-        """z of `shape` = (rows, ...) as uint8, exactly Bernoulli(keep): row n is a function of (key, layer, examples[n], passes[n]).
+    def points(self, order: int) -> tuple:
+        """Both values; one that has no weight (keep = 1) is left out."""
+        values, weights = np.array([0, 1], np.uint8), np.array([1 - self.keep, self.keep])
+        return values[weights > 0], weights[weights > 0]
 
-        examples: one integer per row, 0..rows-1 by default; passes: one per row, key.t by default.
-        """
-        return self.draw(shape, *_counter(key, shape, layer, examples, passes), dtype)
-
-    def draw(self, shape, examples, passes, layer, words, dtype):
-        """`sample` from counters that were checked before."""
-        if self.keep == 1:
-            return np.ones(shape, np.uint8)
-        out = np.empty(shape, np.uint8)
-        kernels.bernoulli(digits(self.keep), examples, passes, layer, words, out.reshape(shape[0], -1))
+    def expected_max(self, y: np.ndarray, size: int, stride: int) -> np.ndarray:
+        """Exactly, by sorting each window: see `kernels.expected_max_pool`."""
+        N, H, W, C = y.shape
+        out = np.empty((N, (H - size) // stride + 1, (W - size) // stride + 1, C), y.dtype)
+        kernels.expected_max_pool(y, self.keep, size, stride, np.empty((size**2, C), y.dtype), out)
         return out
 
-
-@lru_cache(maxsize=256)
-def digits(keep):
-    """keep = sum_i digits[i] 2^-(i+1): its binary digits, at most 64 (a double below 2^-11 loses its last few)."""
-    out, rest = [], float(keep)
-    while rest and len(out) < 64:
-        digit, rest = divmod(2 * rest, 1)
-        out.append(int(digit))
-    return shared(np.array(out, np.uint8))
+    def settings(self) -> tuple:
+        return (("keep", "P(z = 1)", self.keep),)
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(Noise):
     """z ~ N(1, variance): multiplicative Gaussian noise, MGN. E[z] = 1, E[z^2] = 1 + variance.
 
     The poster's default is N(1, 1); variance = (1 - keep)/keep matches *rescaled* dropout (Srivastava et al. 2014, section 10).
     """
 
     variance: float = 1.0
+    local = True
 
     def __post_init__(self):
-        require.real("variance", self.variance, 0, open_low=True)
+        object.__setattr__(self, "variance", require.real("variance", self.variance, 0, open_low=True))
 
-    mean = 1.0
+    def draw(self, key: Key, shape: tuple, rows: Rows) -> np.ndarray:
+        return key.normal(shape, rows, 1.0, math.sqrt(self.variance))
 
-    @property
-    def second_moment(self):
-        return 1 + self.variance
+    def moments(self, phi: dict) -> tuple:
+        return 1.0, 1 + self.variance
 
-    def sample(self, key, shape, layer="", examples=None, passes=None, dtype=np.float32):
-        """z of `shape` = (rows, ...) as `dtype`: row n is a function of (key, layer, examples[n], passes[n])."""
-        return self.draw(shape, *_counter(key, shape, layer, examples, passes), dtype)
+    def points(self, order: int) -> tuple:
+        values, weights = normal_points(order)
+        return 1 + math.sqrt(self.variance) * values, weights
 
-    def draw(self, shape, examples, passes, layer, words, dtype):
-        """`sample` from counters that were checked before."""
-        out = np.empty(shape, dtype)
-        kernels.gaussian(math.sqrt(self.variance), examples, passes, layer, words, out.reshape(shape[0], -1))
-        return out
+    def settings(self) -> tuple:
+        return (("variance", "Var[z]", self.variance),)
 
 
-def _counter(key, shape, layer, examples, passes):
-    """(examples, passes, layer, key) as the kernels take them."""
-    key = as_key(key)
-    return *rows_and_passes(key, shape[0], examples, passes), np.uint64(layer_id(layer)), key.words
+def normal_points(order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of n ~ N(0, 1): Gauss and Hermite's rule, exact for polynomials of degree below 2 * order."""
+    values, weights = np.polynomial.hermite_e.hermegauss(order)             # weight exp(-n^2/2), which integrates to sqrt(2 pi)
+    return values, weights / math.sqrt(2 * math.pi)
 
 
-def rows_and_passes(key, rows, examples, passes):
-    """The counter words of `rows` rows, checked: example n and pass key.t for row n where none are given."""
-    return counters(examples, rows, None, "examples"), counters(passes, rows, key.t, "passes")
+def check_noise(noise) -> Noise:
+    return check("noise", noise, Noise, "nn.Delta(), nn.Bernoulli(keep), nn.Gaussian(variance) or another nn.Noise")

@@ -9,8 +9,8 @@ from .. import kernels, require
 
 
 @dataclass(frozen=True)
-class Rate:
-    """The settings that SGD and Adam share."""
+class Optimizer:
+    """theta and a state in, theta and a state out: what SGD and Adam share, and the class to subclass."""
 
     rate: float
     policy: str = field(default="constant", kw_only=True)  # or "inv": rate_t = rate (1 + gamma t)^(-power)
@@ -51,7 +51,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class SGD(Rate):
+class SGD(Optimizer):
     """v' = momentum v + rate_t g;  theta' = theta - v'. Caffe's form: a falling rate leaves the velocity as it was."""
 
     momentum: float = 0.0
@@ -77,7 +77,7 @@ class SGD(Rate):
 
 
 @dataclass(frozen=True)
-class Adam(Rate):
+class Adam(Optimizer):
     """Kingma and Ba, arXiv 1412.6980, algorithm 1, with m and s the first and second moment estimates."""
 
     rate: float = 1e-3
@@ -110,6 +110,12 @@ class Adam(Rate):
         """beta1, beta2, epsilon and the corrections 1 - beta^t of step t = step + 1."""
         t = step + 1
         return tuple(dtype(v) for v in (self.beta1, self.beta2, self.epsilon, 1 - self.beta1**t, 1 - self.beta2**t))
+
+
+def check_optimizer(optimizer) -> Optimizer:
+    if not isinstance(optimizer, Optimizer):
+        raise require.InputError(f"optimizer must be nn.SGD(...) or nn.Adam(...), got {optimizer!r}")
+    return optimizer
 
 
 def leaves(tree):

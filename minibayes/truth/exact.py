@@ -1,67 +1,59 @@
 """E_q[g(omega)] = sum_i w_i g(omega_i) over every omega: L(theta), its gradient and the predictive, exactly, for tiny networks.
 
 Bernoulli noise: the omega_i are all 2^K settings of the K noise variables of one example, w_i = keep^ones (1 - keep)^zeros: no error
-but rounding. Gaussian noise, one or two variables: the nodes of a Gauss-Hermite rule, z = 1 + sqrt(variance) n_i; exact where g is a
-polynomial in each z of degree below 2 * order; for a smooth g the error falls faster than any power of 1/order, for one with kinks
-(ReLU, max-pooling) about like 1/order. The noise of *one* example is enough: L is a sum over examples, and a prediction is for one
-input. The same `points` serve everything here; all of it is plain float64 by `Network.forward` and `backward`.
+but rounding. Noise that varies continuously, one or two variables of it: the nodes of its own quadrature (`Noise.points`), for normal noise
+a Gauss-Hermite rule: exact where g is a polynomial in each eps of degree below 2 * order; for a smooth g the error falls faster than any
+power of 1/order, for one with kinks (ReLU, max-pooling) about like 1/order. The noise of *one* example is enough: L is a sum over examples,
+and a prediction is for one input. The same `points` serve everything here; all of it is plain float64 by `Network.forward` and `backward`.
 """
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from .. import require
 from ..bayes import kl
-from ..bayes.likelihood import Categorical, log_softmax
 from ..bayes.objective import Terms
-from ..nn.noise import Bernoulli, Gaussian
 
-BERNOULLI_UNITS, GAUSSIAN_UNITS = 16, 2  # of one example: the most that is done
-LARGEST = 2**BERNOULLI_UNITS  # points, when both kinds of noise meet
-ORDER = 64  # nodes per Gaussian unit; NumPy's rule is tested up to 100
+UNITS, CONTINUOUS_UNITS = 16, 2  # noise variables of one example with two values, and with more: the most that is done
+LARGEST = 2**UNITS  # points, when both kinds of noise meet
+ORDER = 64  # nodes per continuous unit; NumPy's rule is tested up to 100
 CHUNK = 4096  # points that go through the network together
 
 
-def nodes(noise, order=ORDER):
-    """(values, weights) of one z: sum_i weights_i g(values_i) = E[g(z)]. A value that has no weight (keep = 1) is left out."""
-    if isinstance(noise, Bernoulli):
-        values, weights = np.array([0, 1], np.uint8), np.array([1 - noise.keep, noise.keep])
-        return values[weights > 0], weights[weights > 0]
-    n, weights = np.polynomial.hermite_e.hermegauss(order)                  # weight exp(-n^2/2), which integrates to sqrt(2 pi)
-    return 1 + math.sqrt(noise.variance) * n, weights / math.sqrt(2 * math.pi)
+def points(net, shape: tuple, order: int = ORDER) -> Iterator:
+    """Yield (w, eps): every omega of q for one example of `shape`, in blocks of at most 4096 points, as one row of eps for each.
 
-
-def points(net, shape, order=ORDER):
-    """Yield (w, z): every omega of q for one example of `shape`, in blocks of at most 4096 points, as one row of z for each.
-
-    w (P,) adds up to 1 over all blocks; z {layer: (P, ...)} is what `net.forward` takes for P rows.  order: nodes per Gaussian unit.
+    w (P,) adds up to 1 over all blocks; eps {layer: (P, ...)} is what `net.z` takes for P rows, and z itself for fixed noise.
+    order: nodes per continuous unit.
     """
     order, shape = require.integer("order", order, 1, 100), tuple(shape)
     layers = [(name, net.layers[name].noise_shape(net.shapes(shape)[name][0])) for name in net.noisy]
-    rules = [nodes(net.layers[name].noise, order) for name, _ in layers]
+    rules = [net.layers[name].place.points(net.layers[name].noise, order) for name, _ in layers]
     count = _count(net, layers, rules)
     for start in range(0, count, CHUNK):
         rest = np.arange(start, min(start + CHUNK, count))                  # a point's number, unit by unit its digits
-        w, z = np.ones(len(rest)), {}
+        w, eps = np.ones(len(rest)), {}
         for (name, units), (values, weights) in zip(layers, rules, strict=True):
-            z[name] = np.empty((len(rest), math.prod(units)), values.dtype)
-            for unit in range(z[name].shape[1]):
+            eps[name] = np.empty((len(rest), math.prod(units)), values.dtype)
+            for unit in range(eps[name].shape[1]):
                 rest, digit = np.divmod(rest, len(values))
-                z[name][:, unit] = values[digit]
+                eps[name][:, unit] = values[digit]
                 w *= weights[digit]
-            z[name] = z[name].reshape(-1, *units)
-        yield w, z
+            eps[name] = eps[name].reshape(-1, *units)
+        yield w, eps
 
 
 def _count(net, layers, rules):
     """The number of points, or an error that says how many noise variables there are and how many are allowed."""
     count = 1
-    for kind, most, what in ((Bernoulli, BERNOULLI_UNITS, "enumerated"), (Gaussian, GAUSSIAN_UNITS, "integrated over")):
-        units = {name: math.prod(shape) for name, shape in layers if isinstance(net.layers[name].noise, kind)}
+    for most, what, fits in ((UNITS, "enumerated", lambda n: n <= 2), (CONTINUOUS_UNITS, "integrated over", lambda n: n > 2)):
+        units = {name: math.prod(shape) for (name, shape), (values, _) in zip(layers, rules, strict=True) if fits(len(values))}
         if sum(units.values()) > most:
+            kinds = "/".join(dict.fromkeys(type(net.layers[name].noise).__name__ for name in units))
             raise require.InputError(
-                f"net must have at most {most} units of {kind.__name__} noise per example to be {what} exactly, got "
+                f"net must have at most {most} units of {kinds} noise per example to be {what} exactly, got "
                 f"{sum(units.values())}: " + ", ".join(f"{n} in {name!r}" for name, n in units.items()))
     for (_, shape), (values, _) in zip(layers, rules, strict=True):
         count *= len(values) ** math.prod(shape)
@@ -71,12 +63,12 @@ def _count(net, layers, rules):
     return count
 
 
-def terms(objective, params, x, y, order=ORDER):
-    """E_z of `objective.terms(params, x, y, z)`: for the N examples of a data set the terms of L(theta) = -sum_n E_q log p + KL, nats."""
+def terms(objective, params: dict, x, y, order: int = ORDER) -> Terms:
+    """E of `objective.terms(params, x, y, eps)`: for the N examples of a data set the terms of L(theta) = -sum_n E_q log p + KL, nats."""
     return value_and_grad(objective, params, x, y, order)[0]
 
 
-def value_and_grad(objective, params, x, y, order=ORDER):
+def value_and_grad(objective, params: dict, x, y, order: int = ORDER) -> tuple[Terms, dict]:
     """(terms, d(L/N)/d theta) with L = -(N/B) sum_n E_q log p(y_n | f(x_n, omega)) + KL: L(theta) itself for all N = B examples."""
     net, likelihood, params = objective.net, objective.likelihood, _float64(params)
     x = require.inputs("x", x, np.float64, net.input_shape)
@@ -85,97 +77,67 @@ def value_and_grad(objective, params, x, y, order=ORDER):
     grads = kl.grad(net, params, objective.prior, objective.num_data)       # d(KL/N)/d theta
     blocks = list(points(net, x.shape[1:], order))
     for n in range(B):
-        for w, z in blocks:
-            f, caches = net.forward(params, np.repeat(x[n:n + 1], len(w), axis=0), z)
+        for w, eps in blocks:
+            f, caches = net.forward(params, np.repeat(x[n:n + 1], len(w), axis=0), net.z(params, eps))
             loss, df = likelihood.nll(f, np.repeat(y[n:n + 1], len(w), axis=0))
             nll += w @ loss / B                                             # (1/B) sum_n sum_i w_i (-log p(y_n | f(x_n, omega_i)))
             _, g = net.backward(params, caches, df * (w / B)[:, None], want_dx=False)
+            g = net.pull(params, eps, g)
             grads = {name: {p: a + g[name][p] for p, a in group.items()} for name, group in grads.items()}
     return Terms(float(nll), kl.value(net, params, objective.prior), objective.num_data), grads
 
 
-def outputs(net, params, x, order=ORDER):
+def outputs(net, params: dict, x, order: int = ORDER) -> tuple[np.ndarray, np.ndarray]:
     """(w (P,), f (N, P, K)): the outputs f(x_n, omega_i) at every point, and the points' probabilities."""
     params, x = _float64(params), require.inputs("x", x, np.float64, net.input_shape)
     w, f = [], []
-    for weights, z in points(net, x.shape[1:], order):
+    for weights, eps in points(net, x.shape[1:], order):
+        z = net.z(params, eps)
         w.append(weights)
         f.append([net.forward(params, np.repeat(x[n:n + 1], len(weights), axis=0), z)[0] for n in range(len(x))])
     return np.concatenate(w), np.concatenate(f, axis=1)
 
 
-def predict(net, params, likelihood, x, order=ORDER):
-    """p(y* | x*) = sum_i w_i p(y* | f(x*, omega_i)) at x (N, ...): an exact ClassPredictive or RegressionPredictive."""
-    kind = ClassPredictive if isinstance(likelihood, Categorical) else RegressionPredictive
-    return kind(likelihood, *outputs(net, params, x, order))
+def predict(net, params: dict, likelihood, x, order: int = ORDER) -> "Exact":
+    """p(y* | x*) = sum_i w_i p(y* | f(x*, omega_i)) at x (N, ...): an Exact."""
+    return Exact(likelihood, *outputs(net, params, x, order))
 
 
-class Predictive:
-    """What both kinds share: w (P,), the outputs f (N, P, K) they weigh, and `expect`, E_q of any values that go with them."""
+class Exact:
+    """The prediction of the likelihood, from every omega and its probability in the place of T passes.
 
-    def __init__(self, likelihood, w, f):
+    It has the names of `prediction.ClassPrediction` or `RegressionPrediction`, made by the same classes, and
+
+    w (P,), f (N, P, K)     the points' probabilities and outputs
+    std                     of what `mean` averages, over omega: the standard error of an average of T passes is std/sqrt(T)
+    expect                  E_q of any values that go with the points
+    """
+
+    def __init__(self, likelihood, w: np.ndarray, f: np.ndarray):
         self.likelihood, self.w, self.f = likelihood, w, f
+        passes = np.ascontiguousarray(f.swapaxes(0, 1))
+        summary = likelihood.summary(passes, w)
+        self.prediction = likelihood.prediction("exact", summary, self._log_density, passes)
+        self.std = np.sqrt(summary.averaged.variance)
 
-    def expect(self, values):
+    def __getattr__(self, name):
+        if name == "prediction":  # not there yet, while it is being unpickled or copied
+            raise AttributeError(name)
+        return getattr(self.prediction, name)
+
+    def expect(self, values: np.ndarray) -> np.ndarray:
         """sum_i w_i values[n, i, ...].     (N, P, ...) -> (N, ...)"""
         return np.einsum("p,np...->n...", self.w, values)
 
-    def log_expect(self, logs):
+    def log_expect(self, logs: np.ndarray) -> np.ndarray:
         """log sum_i w_i exp(logs[n, i, ...]), shifted by the largest so that nothing under- or overflows."""
         top = logs.max(axis=1, keepdims=True)
         return np.log(self.expect(np.exp(logs - top))) + top[:, 0]
 
-    def moments(self, values):
-        """(mean, variance) over omega of values[n, i, ...]."""
-        mean = self.expect(values)
-        return mean, self.expect((values - mean[:, None]) ** 2)
-
-
-class ClassPredictive(Predictive):
-    """Class probabilities under q, exactly; the names of `prediction.ClassPrediction`, and `std`.
-
-    mean (N, C)                pbar = E_q[p], p = softmax(f(x, omega))
-    std (N, C)                 of p over omega: the standard error of an average of T passes is std/sqrt(T)
-    entropy (N,)               H[pbar], nats
-    expected_entropy (N,)      E_q H[p], nats
-    mutual_information (N,)    E_q KL(p || pbar), nats: between y and omega. It equals entropy - expected_entropy.
-    """
-
-    def __init__(self, likelihood, w, f):
-        super().__init__(likelihood, w, f)
-        log_p = log_softmax(f)                                              # (N, P, C)
-        p = np.exp(log_p)
-        self.mean, variance = self.moments(p)
-        self.std, self._log_mean = np.sqrt(variance), self.log_expect(log_p)
-        self.entropy = -(self.mean * self._log_mean).sum(axis=-1)
-        self.expected_entropy = -self.expect((p * log_p).sum(axis=-1))
-        self.mutual_information = self.expect((p * (log_p - self._log_mean[:, None])).sum(axis=-1))
-
-    def log_likelihood(self, y):
+    def _log_density(self, y):
         """log p(y_n | x_n) = log E_q p(y_n | f(x_n, omega)), nats, (N,)."""
-        y = self.likelihood.targets("y", y, *self.mean.shape)
-        return self._log_mean[np.arange(len(y)), y]
-
-
-class RegressionPredictive(Predictive):
-    """The mixture sum_i w_i N(m_i, sigma_i^2), exactly; the names of `prediction.RegressionPrediction`, and `std`.  All (N, K).
-
-    mean = E_q m, epistemic = Var_q m, std = its root, aleatoric = E_q sigma^2 (1/tau if it is fixed), variance = epistemic + aleatoric.
-    """
-
-    def __init__(self, likelihood, w, f):
-        super().__init__(likelihood, w, f)
-        mean, variance = likelihood.mean_and_variance(f)
-        self.mean, self.epistemic = self.moments(mean)
-        self.std, self.aleatoric = np.sqrt(self.epistemic), self.expect(np.broadcast_to(variance, mean.shape))
-        self.variance = self.epistemic + self.aleatoric
-
-    def log_likelihood(self, y):
-        """log p(y_n | x_n) = log E_q N(y_n; m(x_n, omega), sigma^2), nats, (N,)."""
         N, P, K = self.f.shape
-        y = self.likelihood.targets("y", y, N, K)
-        logs = -self.likelihood.nll(self.f.reshape(N * P, K), np.repeat(y, P, axis=0))[0]
-        return self.log_expect(logs.reshape(N, P))
+        return self.log_expect(-self.likelihood.nll(self.f.reshape(N * P, K), np.repeat(y, P, axis=0))[0].reshape(N, P))
 
 
 def _float64(params):

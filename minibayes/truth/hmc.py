@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import require
-from ..bayes.likelihood import Categorical
-from ..nn.layers import Dense
 
 
 class LogPosterior:
@@ -23,54 +21,51 @@ class LogPosterior:
 
     def __init__(self, net, prior, likelihood, x, y):
         x = require.inputs("x", x, np.float64, net.input_shape)
-        self.net, self.prior, self.likelihood = net, prior, likelihood
+        self.net = net.without_noise()
+        self.prior, self.likelihood = prior, likelihood
         self.x, self.y = x, likelihood.targets("y", y, len(x), net.output_shape(x.shape[1:])[0])
-        self.ones = {name: np.ones((1, 1) if isinstance(net.layers[name], Dense) else (1, 1, 1, 1)) for name in net.noisy}
-        self.places, start = {}, 0                       # {(layer, param): (from, to, shape)} in the row
-        for layer, group in net.init(0, np.float64).items():
-            for param, array in group.items():
-                self.places[layer, param] = start, start + array.size, array.shape
-                start += array.size
-        self.size = start
-        self.l2 = np.concatenate([np.full(stop - start, prior.of(layer) ** 2) for (layer, _), (start, stop, _) in self.places.items()])
-        self.log_normaliser = 0.5 * (np.log(self.l2) - math.log(2 * math.pi)).sum()
+        self.places, self.size = {}, 0                   # {(layer, param): (from, to, shape)} in the row
+        for layer, group in self.net.param_shapes().items():
+            for param, shape in group.items():
+                start, self.size = self.size, self.size + math.prod(shape)
+                self.places[layer, param] = start, self.size, shape
 
-    def params(self, omega):
+    def params(self, omega: np.ndarray) -> dict:
         """A row of numbers as {layer: {param: array}}, the form in which the network takes it."""
         out = {}
         for (layer, param), (start, stop, shape) in self.places.items():
             out.setdefault(layer, {})[param] = omega[start:stop].reshape(shape)
         return out
 
-    def row(self, params):
+    def row(self, params: dict) -> np.ndarray:
         """{layer: {param: array}} as one row of numbers."""
         return np.concatenate([np.ravel(params[layer][param]) for layer, param in self.places])
 
-    def prior_draw(self, rng):
+    def prior_draw(self, rng) -> np.ndarray:
         """omega ~ p(omega): a start far from any mode, so that chains which agree have mixed."""
         return self.row(self.prior.sample(self.net, rng, np.float64))
 
-    def __call__(self, omega):
+    def __call__(self, omega: np.ndarray) -> tuple[float, np.ndarray]:
         params = self.params(omega)
-        f, caches = self.net.forward(params, self.x, self.ones)
+        f, caches = self.net.forward(params, self.x, {})
         nll, df = self.likelihood.nll(f, self.y)
         _, grads = self.net.backward(params, caches, df, want_dx=False)
-        value = self.log_normaliser - 0.5 * (self.l2 * omega * omega).sum() - nll.sum()   # log p(omega) + sum_n log p(y_n | f_n)
-        return float(value), -self.l2 * omega - self.row(grads)
+        value, slope = -nll.sum(), -self.row(grads)      # sum_n log p(y_n | f_n)
+        for (layer, _), (start, stop, _) in self.places.items():
+            log_p, gradient = self.prior.log_p(layer, omega[start:stop])
+            value += log_p
+            slope[start:stop] += gradient
+        return float(value), slope
 
-    def outputs(self, draws, x):
+    def outputs(self, draws: np.ndarray, x) -> np.ndarray:
         """f(x, omega) for every draw: (..., D) and (N, ...) -> (..., N, K)."""
         x = require.inputs("x", x, np.float64, self.net.input_shape)
-        f = [self.net.forward(self.params(omega), x, self.ones)[0] for omega in draws.reshape(-1, self.size)]
+        f = [self.net.forward(self.params(omega), x, {})[0] for omega in draws.reshape(-1, self.size)]
         return np.array(f).reshape(*draws.shape[:-1], *f[0].shape)
 
-    def predictive(self, draws, x):
-        """What is averaged over draws for a prediction: class probabilities, or regression outputs. (..., N, K)"""
-        f = self.outputs(draws, x)
-        if not isinstance(self.likelihood, Categorical):
-            return f
-        e = np.exp(f - f.max(axis=-1, keepdims=True))
-        return e / e.sum(axis=-1, keepdims=True)
+    def predictive(self, draws: np.ndarray, x) -> np.ndarray:
+        """What is averaged over draws for a prediction: class probabilities, or the mean of y. (..., N, K)"""
+        return self.likelihood.expected(self.outputs(draws, x))
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,5 @@
-"""The rows of the KL's table: one derivation a file, for one kind of q under one prior."""
+"""The rows of the KL's table: one derivation for each q under each prior. To be read with `bayes/kl.py`, which says what a ray is."""
+
+from . import dropout, loguniform, mgn, variational
+
+__all__ = ["dropout", "loguniform", "mgn", "variational"]
