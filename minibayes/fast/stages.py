@@ -40,7 +40,7 @@ class Workspace:
 
 
 class Plain:
-    """A layer as it is. What it returns is looked at: a compiled stage after it would read past an array's end."""
+    """A layer as it is. What it returns is looked at: a compiled stage would read past an array's end."""
 
     compiled = ()
 
@@ -62,7 +62,7 @@ class Plain:
         dx, grads = self._pair("backward", self.layer.backward(params.get(self.name), cache, df))
         if want_dx:
             self._check("backward", "dx", dx, x_shape, df.dtype)
-        wanted = {name: array.shape for name, array in params.get(self.name, {}).items() if name in self._weights}
+        wanted = {name: params[self.name][name].shape for name in self._weights}
         if self.layer.noise.learned:
             wanted["z"] = z_shape
         if not isinstance(grads, Mapping) or set(grads) != set(wanted):
@@ -104,12 +104,13 @@ class Plain:
         """dtype None: any."""
         if not isinstance(array, np.ndarray) or array.shape != shape or dtype not in (None, array.dtype):
             kind = "" if dtype is None else f"{dtype} "
-            got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
+            is_array = isinstance(array, np.ndarray)
+            got = f"{array.dtype} {array.shape}" if is_array else f"a {type(array).__name__}"
             raise self._error(method, f"{what} as {kind}{shape}", got)
 
     def _error(self, method, wanted, got):
-        return require.InputError(f"{method} of layer {self.name!r} ({type(self.layer).__name__}) must return {wanted}, "
-                                  f"got {got}")
+        layer = f"layer {self.name!r} ({type(self.layer).__name__})"
+        return require.InputError(f"{method} of {layer} must return {wanted}, got {got}")
 
 
 NO_NOISE = np.ones((1, 1), np.uint8)
@@ -147,8 +148,8 @@ class DenseStack(Plain):
         grads = {name: grads_like(params[name]) if out is None else out[name] for name in self.layers}
         dMs, dbs = self._params(grads)
         dx = work((self.name, "dx"), x.shape, x.dtype) if want_dx else x
-        kernels.dense_stack_backward(np.ascontiguousarray(df), x, Ms, zs, noisy, tuple(self.relu), xzs, fs, ds,
-                                     dMs, dbs, want_dx, dx)
+        kernels.dense_stack_backward(np.ascontiguousarray(df), x, Ms, zs, noisy, tuple(self.relu), xzs, fs,
+                                     ds, dMs, dbs, want_dx, dx)
         return dx if want_dx else None, dict(reversed(grads.items()))  # as from the layers, the last first
 
     def before_noise(self, params, x, work):
@@ -174,14 +175,16 @@ class DenseStack(Plain):
         held = work.arrays.get((self.name, "stack"))
         if held is None or len(held[0][0]) != count or held[0][0].dtype != dtype:
             n_in, n_out = zip(*[(layer.n_in, layer.n_out) for layer in self.layers.values()], strict=True)
-            held = tuple(tuple(np.empty((count, n), dtype) for n in widths) for widths in (n_in, n_out, n_out))
+            held = [tuple(np.empty((count, n), dtype) for n in widths) for widths in (n_in, n_out, n_out)]
             work.arrays[self.name, "stack"] = held
         return held
 
 
 def in_rows(array: np.ndarray) -> np.ndarray:
-    """The array, or a copy if its rows do not follow one another in memory or it cannot be written to: for another kind
-    of array kernels would be compiled anew."""
+    """The array, or a copy if its rows do not follow one another in memory or it cannot be written to.
+
+    For another kind of array kernels would be compiled anew.
+    """
     return array if array.flags.carray else np.array(array, order="C")
 
 
