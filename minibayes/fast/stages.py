@@ -46,28 +46,28 @@ class Plain:
 
     def __init__(self, name: str, layer: Layer):
         self.name, self.layer = name, layer
-        self._weights = tuple(layer.param_shapes())
+        self._weights, self._learned = tuple(layer.param_shapes()), layer.noise.learned
         self._noise_last = type(layer) is Conv2d and type(layer.place) is Outputs
 
     def forward(self, params, x, z, work):
-        z = z.get(self.name, 1)
-        y, cache = self._pair("forward", self.layer.forward(params.get(self.name), x, z))
+        made = self.layer.forward(params.get(self.name), x, z.get(self.name, 1))
+        y, cache = self._pair("forward", made)
         shape = (len(x), *self.layer.output_shape(x.shape[1:]))
         self._check("forward", "y", y, shape, x.dtype if x.dtype.kind == "f" else None)
-        return y, (cache, x.shape, np.shape(z))
+        return y, (cache, x.shape)
 
     def backward(self, params, cache, df, want_dx, work, out):
         """out gets the gradients of the weights; where the noise learns, they hold "z", dL/dz, too."""
-        cache, x_shape, z_shape = cache
+        cache, x_shape = cache
         dx, grads = self._pair("backward", self.layer.backward(params.get(self.name), cache, df))
         if want_dx:
             self._check("backward", "dx", dx, x_shape, df.dtype)
-        wanted = {name: params[self.name][name].shape for name in self._weights}
-        if self.layer.noise.learned:
-            wanted["z"] = z_shape
+        wanted = [*self._weights, "z"] if self._learned else list(self._weights)
         if not isinstance(grads, Mapping) or set(grads) != set(wanted):
-            raise self._error("backward", f"the gradients {list(wanted)}", list(grads))
-        for name, shape in wanted.items():
+            got = list(grads) if isinstance(grads, Mapping) else f"a {type(grads).__name__}"
+            raise self._error("backward", f"the gradients {wanted}", got)
+        for name in self._weights:
+            shape = params[self.name][name].shape
             self._check("backward", f"the gradient of {name!r}", grads[name], shape, df.dtype)
         if not wanted:
             return dx, {}

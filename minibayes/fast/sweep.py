@@ -23,9 +23,9 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
     """[(rows, summary), ...]: pass t = 0 ... count-1 uses key.at(key.t + t), shared: one for all rows.
 
     gather(so_far, f, passes, rows) returns a task's summary so far, which is None at its first block; f
-    (T', N', K) is of the passes (a slice of 0 ... count) at the inputs `rows` (a slice). It may be called in any
-    thread, within a task in the order of the passes. Several tasks may have the same rows, one after another
-    in the result.
+    (T', N', K) is of the passes (a slice of 0 ... count) at the inputs `rows` (a slice). It may be called in
+    any thread, within a task in the order of the passes. Several tasks may have the same rows, one after
+    another in the result.
 
     What comes before the first noise is computed once for all passes. A task is a group of inputs with all of
     its passes or, when there are few inputs, a fixed part of them, in sweeps of several when the network is
