@@ -64,7 +64,7 @@ class Plain:
             self._check("backward", "dx", dx, x_shape, df.dtype)
         wanted = {name: array.shape for name, array in params.get(self.name, {}).items() if name in self._weights}
         if self.layer.noise.learned:
-            wanted["z"] = z_shape
+            wanted["z"] = self.layer.place.dz_shape(self.layer, z_shape)
         if not isinstance(grads, Mapping) or set(grads) != set(wanted):
             raise self._error("backward", f"the gradients {list(wanted)}", list(grads))
         for name, shape in wanted.items():
