@@ -14,6 +14,7 @@ class Registered:
     """A class whose subclasses are known by name. `kind` says what they are; a kind's root class declares it as `kind="layer"`."""
 
     kind = None
+    newer_fields = ()  # settings that files of an earlier version do not name: their defaults hold
 
     def __init_subclass__(cls, kind=None, formerly=None, **rest):
         super().__init_subclass__(**rest)

@@ -52,9 +52,8 @@ def build(kind: str, record, depth: int = 0):
     cls = registry.find(kind, name)
     if not dataclasses.is_dataclass(cls):
         raise ValueError(f"{kind} {name!r} is not a dataclass, so its settings cannot be read")
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
-    needed = {n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
-    if not needed <= record.keys() <= fields.keys():
+    fields = {f.name for f in dataclasses.fields(cls) if f.init}
+    if not fields - set(cls.newer_fields) <= record.keys() <= fields:
         raise ValueError(f"{kind} {name!r} must have the fields {sorted(fields)}, got {sorted(record)}")
     for field, value in record.items():
         if isinstance(value, dict) and "class" in value:  # what stands in it says itself which kinds it takes

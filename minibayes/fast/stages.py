@@ -50,24 +50,25 @@ class Plain:
         self._noise_last = type(layer) is Conv2d and type(layer.place) is Outputs
 
     def forward(self, params, x, z, work):
-        made = self.layer.forward(params.get(self.name), x, z.get(self.name, 1))
-        y, cache = self._pair("forward", made)
+        z = z.get(self.name, 1)
+        y, cache = self._pair("forward", self.layer.forward(params.get(self.name), x, z))
         shape = (len(x), *self.layer.output_shape(x.shape[1:]))
         self._check("forward", "y", y, shape, x.dtype if x.dtype.kind == "f" else None)
-        return y, (cache, x.shape)
+        return y, (cache, x.shape, np.shape(z))
 
     def backward(self, params, cache, df, want_dx, work, out):
         """out gets the gradients of the weights; where the noise learns, they hold "z", dL/dz, too."""
-        cache, x_shape = cache
+        cache, x_shape, z_shape = cache
         dx, grads = self._pair("backward", self.layer.backward(params.get(self.name), cache, df))
         if want_dx:
             self._check("backward", "dx", dx, x_shape, df.dtype)
-        wanted = [*self._weights, "z"] if self._learned else list(self._weights)
+        wanted = {name: params[self.name][name].shape for name in self._weights}
+        if self._learned:
+            wanted["z"] = self.layer.place.dz_shape(self.layer, z_shape)
         if not isinstance(grads, Mapping) or set(grads) != set(wanted):
             got = list(grads) if isinstance(grads, Mapping) else f"a {type(grads).__name__}"
-            raise self._error("backward", f"the gradients {wanted}", got)
-        for name in self._weights:
-            shape = params[self.name][name].shape
+            raise self._error("backward", f"the gradients {list(wanted)}", got)
+        for name, shape in wanted.items():
             self._check("backward", f"the gradient of {name!r}", grads[name], shape, df.dtype)
         if not wanted:
             return dx, {}
