@@ -81,7 +81,7 @@ def test_arc_cosine_kernel_at_known_angles():
 
 
 def test_arc_cosine_kernel_against_quadrature():
-    """E relu(a x + b) relu(a y + b), (a, b) = r (cos t, sin t): int r^3 phi dr = 1/pi, and t by trapezoids."""
+    """E relu(a x + b) relu(a y + b), (a, b) = r (cos t, sin t): int r^3 phi dr = 1/pi, t by trapezoids."""
     x, y = 0.7, -0.4
     l, n = 1.3, 200_000
     t = 2 * math.pi * np.arange(n) / n
