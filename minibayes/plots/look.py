@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .. import require
