@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minibayes import InputError, bayes, models, nn
 from minibayes.bayes import kl
-from minibayes.bayes.convert import Convention
+from minibayes.bayes.convert import Convention, sgd_of_inverted
 from minibayes.studies import mnist
 
 POSITIVE = st.floats(0.05, 20)
@@ -75,6 +75,52 @@ def test_known_numbers():
     assert prior.of("fc2") == pytest.approx(Convention(0.5, inverted=True).lengthscale(mnist.DECAY, 60_000))
     assert prior.of("fc1") == pytest.approx(Convention().lengthscale(mnist.DECAY, 60_000))
     assert 1 / prior.of("fc2") == pytest.approx(1 / math.sqrt(15))
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.8])
+def test_sgd_of_inverted_masks_step_by_step(keep):
+    """Five steps of M are those of Theta = keep M, with masks z/keep and momentum, written out; the dense bias apart."""
+    wd, N = 0.03, 40
+    net = nn.Network((4, 4, 1), c=nn.Conv2d(1, 3, 2, noise=nn.Bernoulli(keep)), f=nn.Flatten(),
+                     d=nn.Dense(27, 2, noise=nn.Bernoulli(keep)))
+    theirs = nn.SGD(0.1, momentum=0.5, policy="inv", gamma=0.3, power=0.5, multipliers={"c": {"b": 2}})
+    optimizer, prior = sgd_of_inverted(net, theirs, wd, N)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((8, 4, 4, 1)), rng.standard_normal((8, 2))
+    params = net.init(0, np.float64)
+    state, likelihood = optimizer.init(params), bayes.Gaussian(1.0)
+
+    scale = {("c", "M"): keep, ("c", "b"): keep, ("d", "M"): keep, ("d", "b"): 1.0}
+    theta = {at: s * params[at[0]][at[1]] for at, s in scale.items()}
+    velocity = {at: 0 for at in scale}
+    plain = nn.Network((4, 4, 1), c=net.layers["c"], f=nn.Flatten(), d=net.layers["d"])
+    for t in range(5):
+        z = net.sample(nn.Key(0, t), x.shape)
+        f, caches = net.forward(params, x, z)
+        grads = net.backward(params, caches, likelihood.nll(f, y)[1] / len(x))[1]
+        penalty = kl.grad(net, params, prior, N)
+        total = {n: {p: grads[n][p] + penalty[n][p] for p in group} for n, group in grads.items()}
+        params, state = optimizer.update(params, total, state)
+
+        at_theta = {n: {p: theta[n, p] for p in ("M", "b")} for n in ("c", "d")}
+        masks = {n: z[n] / keep for n in z}
+        f, caches = plain.forward(at_theta, x, masks)
+        grads = plain.backward(at_theta, caches, (f - y) / len(x))[1]
+        for (n, p), value in theta.items():
+            decay = keep * wd if (n, p) == ("d", "b") else wd  # the one documented difference
+            rate = 0.1 * (1 + 0.3 * t) ** -0.5 * (2 if (n, p) == ("c", "b") else 1)
+            velocity[n, p] = 0.5 * velocity[n, p] + rate * (grads[n][p] + decay * value)
+            theta[n, p] = value - velocity[n, p]
+    for (n, p), s in scale.items():
+        np.testing.assert_allclose(s * params[n][p], theta[n, p], rtol=1e-10)
+
+
+def test_sgd_of_inverted_errors():
+    net = nn.Network(d=nn.Dense(2, 1))
+    with pytest.raises(InputError, match="weight_decay must be"):
+        sgd_of_inverted(net, nn.SGD(0.1), 0, 10)
+    with pytest.raises(InputError, match="num_data must be >= 1"):
+        sgd_of_inverted(net, nn.SGD(0.1), 1e-4, 0)
 
 
 @pytest.mark.parametrize("make, says", [

@@ -26,7 +26,7 @@ LOOKS_AT = {
     "storage.py": {"nn", "bayes", "require.py"},
     "training.py": {"nn", "bayes", "fast", "require.py", "storage.py", "progress.py"},
     "model.py": {"nn", "bayes", "fast", "require.py", "storage.py", "training.py", "progress.py"},
-    "plots": {"require.py"},
+    "plots": {"require.py", "metrics.py"},
     "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks.py"},
     "studies": {"claims", "nn", "bayes", "fast", "require.py", "data.py", "metrics.py", "models.py", "model.py", "plots", "progress.py",
                 "checks.py", "__init__.py"},

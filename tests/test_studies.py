@@ -87,7 +87,7 @@ def test_debug_ranks_its_training_data(tmp_path, capsys):
     assert result["settings"]["wrong"] == 12 and {r["score"] for r in result["ranking"]} == set(debug.SCORES)
     precision = [r["average_precision"] for r in result["ranking"]]
     assert precision == sorted(precision, reverse=True) and all(0 < p <= 1 for p in precision)
-    assert len(result["uncertain"]) == len(set(result["suspected"])) == debug.SHOWN
+    assert len(result["uncertain"]) == len(set(result["suspected"])) == debug.SHEET
 
 
 @pytest.mark.parametrize("name", FAST)

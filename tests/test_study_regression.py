@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import minibayes as mb
-from minibayes import __main__, bayes, data, models, nn
-from minibayes.bayes import Gaussian
+from minibayes import __main__, bayes, data, models, nn, plots
+from minibayes.studies.frame import COMMANDS
 from minibayes.studies.regression import band, co2, command, report, toy
 
 TINY = {"width": 8, "steps": 30, "samples": 12, "toy_steps": 60}
@@ -51,7 +51,7 @@ def test_band_by_hand():
 def test_band_is_what_predict_says():
     """The same passes through the public prediction with that tau: equal moments and log-likelihood."""
     net = models.mlp([1, 16, 1], noise=nn.Bernoulli(0.8))
-    model = mb.BayesianNetwork(net, likelihood=Gaussian(3.0), params=net.init(0, np.float64))
+    model = mb.BayesianNetwork(net, likelihood=bayes.Gaussian(3.0), params=net.init(0, np.float64))
     x, y = np.linspace(-2, 2, 9), np.linspace(0, 1, 9)
     made = band.gaussian_band(toy.passes(model, x, 40, seed=5, threads=1), 3.0, y)
     said = model.predict(x[:, None], samples=40, seed=5, shared=True)
@@ -112,7 +112,7 @@ def test_the_solver_is_caffes(width):
     params = net.init(3, np.float64)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(5, 1)), rng.normal(size=(5, 1))
-    objective = bayes.Objective(net, prior, Gaussian(1.0), co2.MONTHS)
+    objective = bayes.Objective(net, prior, bayes.Gaussian(1.0), co2.MONTHS)
 
     A, b, C, c = params["fc1"]["M"], params["fc1"]["b"], keep * params["fc2"]["M"], params["fc2"]["b"]
     velocity, state = [0, 0, 0, 0], optimizer.init(params)
@@ -366,10 +366,11 @@ def test_one_line_and_status_2(name, tmp_path, monkeypatch, capsys):
 
 def test_settings(monkeypatch):
     """Quick is smaller than full in everything, and what is given counts in both."""
-    parser = __main__.build_parser()
-    full, quick = (command.checked(parser.parse_args(["regression", *extra, "--samples", "7"])) for extra in ([], ["--quick"]))
-    assert full == {"quick": False, "seed": 0, **command.FULL, "samples": 7} and quick["samples"] == 7
-    assert all(command.QUICK[name] < command.FULL[name] for name in command.FULL)
+    study, parser = COMMANDS["regression"], __main__.build_parser()
+    full, quick = (study.settings(parser.parse_args(["regression", *extra, "--samples", "7"]))
+                   for extra in ([], ["--quick"]))
+    assert full == {"quick": False, "seed": 0, **study.full, "samples": 7} and quick["samples"] == 7
+    assert all(study.quick[name] < study.full[name] for name in study.full)
 
 
 @pytest.fixture(scope="module")
@@ -377,7 +378,7 @@ def ran(tmp_path_factory):
     """{threads: folder} of the whole command on a few steps."""
     folders = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "QUICK", TINY)
+        patch.setattr(command.Regression, "quick", TINY)
         for threads in (1, 2):
             folders[threads] = tmp_path_factory.mktemp("regression")
             assert run("regression", "--quick", "--seed", "3", "--threads", str(threads), "--out", str(folders[threads])) == 0
@@ -405,7 +406,7 @@ def test_streams(tiny, tmp_path, monkeypatch, capsys, nothing_left_running):
     """The table on stdout, or with --json what the file holds; where it was written and how long it took on stderr."""
     result, shown = tiny
     monkeypatch.setattr(command, "study", lambda *args, **kwargs: ({k: result[k] for k in ("sine", "growing_noise", "co2")}, shown))
-    monkeypatch.setattr(command.plots, "save", lambda ax, path: None)
+    monkeypatch.setattr(plots, "save", lambda ax, path: None)
     for extra in ([], ["--json"]):
         assert run("regression", "--quick", "--out", str(tmp_path), *extra) == 0
         out, err = capsys.readouterr()

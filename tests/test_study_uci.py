@@ -20,6 +20,7 @@ import pytest
 import minibayes
 from minibayes import InputError, __main__, bayes, data, nn, plots
 from minibayes.studies import uci
+from minibayes.studies.frame import COMMANDS
 from minibayes.studies.uci import command, jobs, protocol, report, table
 
 ROOT = Path(minibayes.__file__).parent.parent
@@ -552,7 +553,7 @@ def test_the_title_says_what_was_found(rmse, far):
 
 def test_the_figure():
     """A panel for each score: our two rules with 20 dots each, then four published figures, where they should be."""
-    axes = report.draw(made_up()).figure.axes
+    axes = report.figure(made_up()).figure.axes
     assert [ax.get_title().split(",")[0] for ax in axes] == ["boston: RMSE", "boston: log-likelihood"]
     assert axes[0].figure.get_suptitle() == report.finding(made_up())
     dots = [line.get_xdata() for line in axes[0].lines if len(line.get_xdata()) == 20]
@@ -659,12 +660,17 @@ def test_json_on_stdout(small, tmp_path, capsys, monkeypatch):
 
 
 def test_settings():
-    """What is given counts, then --quick, then the full protocol."""
+    """What is given counts, then --quick, then the full protocol; which tables they are for."""
+    names = []
+
     def settings(*argv):
-        return command.settings_of(__main__.build_parser().parse_args(["uci", *argv]))
+        made = COMMANDS["uci"].settings(__main__.build_parser().parse_args(["uci", *argv]))
+        names.append(list(made.pop("sources")))
+        return made
 
     assert settings() == {"quick": False, "csv": False, "splits": 20, "epochs": 4000, "samples": 10_000, "seed": 0}
     quick = settings("--quick", "--samples", "7", "--seed", "3")
     assert quick == {"quick": True, "csv": False, "splits": 4, "epochs": 100, "samples": 7, "seed": 3}
     assert settings("--csv", "t", "--target", "y", "--splits", "3")["csv"] is True
-    assert list(command.tables_of(__main__.build_parser().parse_args(["uci", "--data", "concrete"]))) == ["concrete"]
+    assert settings("--data", "concrete")["csv"] is False
+    assert names == [["boston", "concrete"], ["boston", "concrete"], ["t"], ["concrete"]]
