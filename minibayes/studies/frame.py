@@ -93,9 +93,8 @@ class Count(NamedTuple):
 class Study(Command):
     """A command that also writes NAME.json and NAME.png.
 
-    `run` gives (result, figure_data): what the JSON holds beside settings
-    and versions, and what only `figure` needs. A "settings" in the result takes the place of those that `run`
-    was given.
+    `run` gives (result, figure_data): what the JSON holds beside settings and versions, and what only
+    `figure` needs. A "settings" in the result takes the place of the ones that `run` was given.
     """
 
     counts: dict[str, Count] = {}
@@ -103,18 +102,22 @@ class Study(Command):
     quick: dict = {}  # those of --quick
 
     def options(self, parser: ArgumentParser) -> None:
-        """What each study takes, and its own counts. With a count "seeds", --seed is the first of them."""
+        """What every study takes, what this one adds, and its counts: of "seeds", --seed is the first."""
         parser.add_argument("--quick", action="store_true", help="a small version, about a minute")
         parser.add_argument("--seed", type=int, default=0, metavar="S", help="first seed (default 0)")
         parser.add_argument("--out", default=".", metavar="DIR",
                             help="folder for the figure and the JSON (default: here)")
         parser.add_argument("--json", action="store_true", help=JSON_HELP)
         parser.add_argument("--threads", type=int, metavar="N", help=THREADS_HELP)
+        self.add_options(parser)
         for name, count in self.counts.items():
             full, quick = self.full[name], self.quick[name]
             default = f"{full:,}" if full == quick else f"{full:,}; quick: {quick:,}"
             parser.add_argument(f"--{name}", type=int, metavar=count.letter,
                                 help=f"{count.about} (default {default})")
+
+    def add_options(self, parser: ArgumentParser) -> None:
+        """Options that are no counts; `settings` must then know them."""
 
     def settings(self, options: Namespace) -> dict:
         """{"quick", "seed" or all "seeds", `full` or `quick` with the counts that were given}, checked."""

@@ -38,8 +38,7 @@ NOTES = (
 class LeNetStudy(Study):
     """It trains LeNet on MNIST for so many --epochs; None in full or quick: the solver's own 10,000 steps."""
 
-    def options(self, parser: ArgumentParser) -> None:
-        super().options(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         full, quick = ("10.7: 10,000 steps" if epochs is None else f"{epochs}"
                        for epochs in (self.full["epochs"], self.quick["epochs"]))
         default = full if full == quick else f"{full}; quick: {quick}"

@@ -49,8 +49,7 @@ class UCI(Study, name="uci", about="the published regression benchmark on Boston
     full = {"splits": 20, "epochs": 4000, "samples": 10_000}
     quick = {"splits": 4, "epochs": 100, "samples": 500}
 
-    def options(self, parser: ArgumentParser) -> None:
-        super().options(parser)
+    def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("--data", choices=TABLES, help="one of the two data sets (default: both)")
         parser.add_argument("--csv", metavar="FILE",
                             help="a table of your own instead: names in the first line, then numbers")
