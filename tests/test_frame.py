@@ -1,4 +1,4 @@
-"""The frame of the studies: a new one is one class, and whatever fails after the work, what was found is not lost."""
+"""The frame of the studies: a new one is one class, and whatever fails then, what was found is not lost."""
 
 import io
 import json
@@ -54,7 +54,8 @@ def run(*argv):
 
 def test_a_study_is_one_class(tmp_path, capsys):
     Coin = define()
-    assert run("coin", "--quick", "--seed", "4", "--seeds", "3", "--threads", "2", "--out", str(tmp_path)) == 0
+    assert run("coin", "--quick", "--seed", "4", "--seeds", "3", "--threads", "2", "--out",
+               str(tmp_path)) == 0
     settings = {"quick": True, "throws": 100, "bias": 0.5, "seeds": [4, 5, 6]}
     assert Coin.seen == [(settings, 2, True)]
     out, err = capsys.readouterr()
@@ -71,7 +72,8 @@ def test_a_study_is_one_class(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("argv, says", [
-    (["--throws", "0"], "--throws must be in [1, 1000000], got 0"), (["--seeds", "10"], "--seeds must be in [1, 9]"),
+    (["--throws", "0"], "--throws must be in [1, 1000000], got 0"),
+    (["--seeds", "10"], "--seeds must be in [1, 9]"),
     (["--seed", "-1"], "--seed must be >= 0, got -1"), (["--threads", "0"], "--threads must be >= 1, got 0"),
     (["--seed", str(2**64 - 1)], "--seed + --seeds must be in")])
 def test_a_wrong_option_is_one_line_and_no_work(argv, says, tmp_path, capsys):
@@ -82,7 +84,8 @@ def test_a_wrong_option_is_one_line_and_no_work(argv, says, tmp_path, capsys):
     assert not Coin.seen and not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("error, status", [(OSError(28, "No space left on device"), 2), (MemoryError(), None)])
+@pytest.mark.parametrize("error, status",
+                         [(OSError(28, "No space left on device"), 2), (MemoryError(), None)])
 def test_a_failing_picture_loses_nothing_else(error, status, tmp_path, capsys, monkeypatch):
     """The JSON is there, the table was printed, stderr says what was written, and the status is not 0."""
     def fail(ax, path):
@@ -122,7 +125,10 @@ def test_streams_that_cannot_say_it(monkeypatch):
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell closes the streams")
 def test_closed_streams():
-    """With stderr closed the JSON on stdout is still JSON; with both closed the status still says how it went."""
+    """With stderr closed the JSON on stdout is still JSON.
+
+    With both closed the status still says how it went.
+    """
     command = f"'{sys.executable}' -m minibayes check --only weights-dense --json"
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(f"{command} 2>&-", shell=True, env=env, stdout=subprocess.PIPE, text=True)

@@ -59,7 +59,7 @@ def noise_lines(noisy: dict) -> list[str]:
 
 
 def figure(result: dict, figure_data: dict) -> plots.Axes:
-    """Six panels: the toy, functions drawn from q, growing noise; CO2 by two networks, how far bands held."""
+    """Six panels: the toy, draws from q, growing noise; CO2 by two networks, and how far the bands held."""
     air, record = result["co2"], figure_data["record"]
     axes = plots.figure(2, 3, (17, 9))
     sine_panel(result["sine"], figure_data["sine"], axes[0, 0])
