@@ -104,6 +104,19 @@ def test_a_failing_picture_loses_nothing_else(error, status, tmp_path, capsys, m
     assert first == f"wrote {tmp_path}/coin.json" and len(rest) == (status is not None)
 
 
+def test_json_that_cannot_be_written(tmp_path, capsys, monkeypatch):
+    """On a full disk the table still comes out."""
+    def full(path, result):
+        raise OSError(28, "No space left on device")
+
+    define()
+    monkeypatch.setattr(frame, "write_json", full)
+    assert run("coin", "--out", str(tmp_path)) == 2
+    out, err = capsys.readouterr()
+    assert out == "heads: 7 ± 1\n" and [p.name for p in tmp_path.iterdir()] == ["coin.png"]
+    assert err.splitlines()[0] == f"wrote {tmp_path}/coin.png" and "No space left" in err.splitlines()[1]
+
+
 def test_a_reader_that_has_had_enough_still_gets_the_picture(tmp_path, monkeypatch):
     class Closed(io.StringIO):
         def write(self, text):

@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -145,24 +146,39 @@ class Study(Command):
         return wrote
 
     def main(self, options: Namespace) -> int:
-        """All of it. What was worked for comes first: the JSON is written before anything else can fail."""
+        """All of it; what was worked for is not lost, whatever fails after the work."""
         settings, threads = self.settings(options), thread_count(options)
         folder, began = output_folder(options.out), time.perf_counter()
         result, figure_data = self.run(settings, threads, progress=True)
         seconds = time.perf_counter() - began
         result = {"settings": settings, "versions": versions()} | result
-        written = [folder / f"{self.name}.json"]
-        write_json(written[0], result)
-        try:
-            self.show(result, options.json)
-        finally:  # whoever read the table, such as head, may have had enough: the picture is still wanted
-            try:
-                picture = written[0].with_suffix(".png")
-                plots.save(self.figure(result, figure_data), picture)
-                written.append(picture)
-            finally:
-                say(self.closing(f"wrote {' and '.join(map(str, written))}", seconds, threads), sys.stderr)
+        written = []
+
+        def write(kind: str, save: Callable[[Path], None]) -> None:
+            path = folder / f"{self.name}.{kind}"
+            save(path)
+            written.append(str(path))
+
+        def close() -> None:
+            wrote = f"wrote {' and '.join(written) or 'nothing'}"
+            say(self.closing(wrote, seconds, threads), sys.stderr)
+
+        each(lambda: write("json", lambda path: write_json(path, result)),
+             lambda: self.show(result, options.json),
+             lambda: write("png", lambda path: plots.save(self.figure(result, figure_data), path)), close)
         return self.status(result)
+
+
+def each(*steps: Callable[[], None]) -> None:
+    """Take every step, whatever becomes of those before it; then raise the first error, if there was one."""
+    errors = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def thread_count(options: Namespace) -> int | None:
