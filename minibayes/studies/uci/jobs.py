@@ -39,21 +39,27 @@ def run(splits: Sequence[protocol.Split], *, epochs: int = 4000, samples: int = 
     searches = [protocol.grid(split, epochs, samples, seed) for split in splits]
     steps = sum(job.steps for search in searches for job in [*search, replace(search[0], final=True)])
     with bar(progress, steps, f"{len(splits)} splits", " steps") as progress_bar, ExitStack() as stack:
-        if executor is None:
+        own = executor is None  # and ends with its processes
+        if own:
             executor = stack.enter_context(new_processes(parallel.thread_count(processes)))
         every = [job for search in searches for job in search]
-        validated = iter(scores(every, executor, progress_bar.update))
+        validated = iter(scores(every, executor, progress_bar.update, cancel=not own))
         grids = [[(job, next(validated)["mc"]["log_likelihood"]) for job in search] for search in searches]
         # max takes the first of equals, as published.
         finals = [replace(max(grid, key=lambda one: one[1])[0], final=True) for grid in grids]
-        tested = scores(finals, executor, progress_bar.update)
+        tested = scores(finals, executor, progress_bar.update, cancel=not own)
     return [{"data": final.split.data, "split": final.split.number, "keep": final.keep, "tau": final.tau,
              "grid": [{"keep": job.keep, "tau": job.tau, "log_likelihood": value} for job, value in grid]}
             | score for final, grid, score in zip(finals, grids, tested, strict=True)]
 
 
-def scores(jobs: Sequence[protocol.Job], executor: Executor, report: Callable[[int], None]) -> list[dict]:
-    """protocol.score of every job, in their order; an error or an interrupt calls off what has not begun."""
+def scores(jobs: Sequence[protocol.Job], executor: Executor, report: Callable[[int], None],
+           cancel: bool) -> list[dict]:
+    """protocol.score of every job, in their order; an error or an interrupt calls off what has not begun.
+
+    cancel: False if the executor's processes are about to be ended: its thread then says so to every future,
+    and would break at one that was cancelled and leave the program hanging (InvalidStateError, Python 3.11).
+    """
     futures = {}
     try:
         for job in jobs:
@@ -62,8 +68,9 @@ def scores(jobs: Sequence[protocol.Job], executor: Executor, report: Callable[[i
             future.result()  # raises here what it raised there
             report(futures[future].steps)
     except BaseException:
-        for future in futures:
-            future.cancel()
+        if cancel:
+            for future in futures:
+                future.cancel()
         raise
     return [future.result() for future in futures]
 
