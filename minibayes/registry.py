@@ -49,6 +49,11 @@ def find(kind: str, name: str) -> type:
     return found[0]
 
 
+def is_reserved(kind: str, cls: type) -> bool:
+    """Whether the class has the name of one of minibayes' own that it is not."""
+    return not _of_minibayes(cls) and any(own.__name__ == cls.__name__ and _of_minibayes(own) for own in _classes[kind].values())
+
+
 def kind_of(name: str) -> str:
     """Of which kind the class of that name is; a ValueError if there is none."""
     for kind in _classes:

@@ -26,7 +26,8 @@ def fits(noise, place):
 
 def shaken(net, rng):
     """Parameters away from zero biases and from equal phi."""
-    return {name: {p: a + 0.3 * rng.standard_normal(a.shape) for p, a in group.items()} for name, group in net.init(rng, np.float64).items()}
+    return {name: {p: a + 0.3 * rng.standard_normal(a.shape) for p, a in group.items()}
+            for name, group in net.init(rng, np.float64).items()}
 
 
 CASES = [(kind, noise, place) for kind in ("dense", "conv", "conv per kernel") for noise in NOISES for place in PLACES
@@ -79,7 +80,7 @@ def test_weights_of_a_convolution_are_one_kernel_for_each_image():
 
 
 def test_local_and_weights_agree_for_one_example_and_not_for_two():
-    """Exactly, by quadrature: one output's mean and variance; and the covariance of two inputs' outputs, which Local loses unless shared."""
+    """By quadrature: one output's mean and variance; and the covariance of two inputs' outputs, which Local loses unless shared."""
     rng = np.random.default_rng(3)
     M, x = rng.standard_normal((1, 2)), np.array([[1.2, -0.7], [0.4, 2.0]])
     nets = {place: nn.Network(a=nn.Dense(2, 1, noise=nn.Gaussian(0.8), place=place)) for place in (nn.Weights(), nn.Local())}
