@@ -1,4 +1,4 @@
-"""BayesianNetwork: f(x, omega), p(omega), p(y | f), q_theta(omega) = its noise; fit, predict, save, load."""
+"""BayesianNetwork: f(x, omega), p(omega), p(y | f), q_theta(omega) = its noise; fit, predict, save, load.
 
 Two ways lead to the same numbers, up to rounding. By default `fast` runs the network, its work divided among
 threads. With plain=True, of `fit` and of `predict`, the layers of `nn` run themselves, one after another in
@@ -208,7 +208,8 @@ class BayesianNetwork:
 
     def _checked(self, name, params, dtype=None):
         """Private copies of `params`, if they have this network's layers and shapes and are finite."""
-        if not isinstance(params, Mapping) or not all(isinstance(group, Mapping) for group in params.values()):
+        nested = isinstance(params, Mapping) and all(isinstance(group, Mapping) for group in params.values())
+        if not nested:
             raise require.InputError(f"{name} must be {{layer: {{param: array}}}}, got {params!r}")
         arrays = {(layer, p): require.array(f"{name}[{layer!r}][{p!r}]", a)
                   for layer, group in params.items() for p, a in group.items()}
@@ -225,5 +226,5 @@ class BayesianNetwork:
 
 
 def load(path: str | PathLike) -> BayesianNetwork:
-    """The BayesianNetwork that `save` (or a checkpoint) wrote; another file gives one error and runs nothing."""
+    """The BayesianNetwork that `save`, or a checkpoint, wrote. Any other file: one error, nothing is run."""
     return BayesianNetwork(*storage.read_model(path))

@@ -1,4 +1,4 @@
-"""The classes that a file may name: a layer, noise, place, likelihood or prior that is defined, one's own too.
+"""The classes a file may name: a layer, noise, place, likelihood or prior that is defined, one's own too.
 
 A class enters by being defined (as a subclass of one of the five). Nothing in a file is executed: a file
 holds names and settings, a name is looked up here, and the class checks its settings as it does for any
@@ -18,6 +18,7 @@ class Registered:
     """
 
     kind = None
+    newer_fields = ()  # settings that files of an earlier version do not name: their defaults hold
 
     def __init_subclass__(cls, kind=None, formerly=None, **rest):
         super().__init_subclass__(**rest)
@@ -51,6 +52,12 @@ def find(kind: str, name: str) -> type:
         places = ", ".join(f"{cls.__module__}.{cls.__qualname__}" for cls in found)
         raise ValueError(f"{kind} {name!r} is defined more than once here: {places}")
     return found[0]
+
+
+def is_reserved(kind: str, cls: type) -> bool:
+    """Whether the class has the name of one of minibayes' own that it is not."""
+    own = {other.__name__ for other in _classes[kind].values() if _of_minibayes(other)}
+    return not _of_minibayes(cls) and cls.__name__ in own
 
 
 def kind_of(name: str) -> str:

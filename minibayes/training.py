@@ -66,11 +66,12 @@ class Run:
         rows = self.rows(state.step)
         with quiet_overflow():
             terms, params, optimizer = self.plain_step(state, rows) if self.fast is None else self.fast_step(state, rows, pool)
-            if self.fast is not None and compare.wanted():
-                self.compare(state, rows, terms, params)
         if not math.isfinite(terms.per_datum):
             raise DivergenceError(f"the loss became {terms.per_datum} at step {state.step + 1} (epoch {self._epoch + 1}): "
                                   "lower the learning rate, or look at the data's scale")
+        if self.fast is not None and compare.wanted():
+            with quiet_overflow():
+                self.compare(state, rows, terms, params)
         B, (nll, loss, count) = len(rows), state.sums
         sums = nll + B * terms.nll, loss + B * terms.per_datum, count + B
         return State(state.step + 1, params, optimizer, sums, state.history)
@@ -83,18 +84,19 @@ class Run:
 
     def fast_step(self, state: State, rows: np.ndarray, pool) -> tuple:
         """The same: the batch cut into shards, and then the numbers of theta, are divided among the pool's threads."""
-        objective, B, cuts = self.fast, len(rows), parallel.shards(len(rows), self.shard)
+        objective, B, cuts = self.fast, len(rows), parallel.slices(len(rows), self.shard)
         if self._memory is None:
-            most = len(parallel.shards(self.batch_size, self.shard))  # not this batch's: an epoch's last is shorter
+            most = len(parallel.slices(self.batch_size, self.shard))  # not this batch's: an epoch's last is shorter
             self._memory = StepMemory(self.optimizer, state.params, most)
+        out = self._memory.grads(len(cuts))
 
         def shard(i):
             x, y, eps = self.batch(rows[cuts[i]], objective.net)
             with quiet_overflow():
-                nll, grads = objective.data_term(state.params, x, y, eps, B, out=self._memory.grads[i])
+                nll, grads = objective.data_term(state.params, x, y, eps, B, out=out[i])
             for name in objective.net.learned:
                 for p, g in objective.net.layers[name].phi(grads[name]).items():
-                    self._memory.grads[i][name][p][...] = g
+                    out[i][name][p][...] = g
             return nll
 
         nlls = pool(shard, range(len(cuts)))

@@ -100,4 +100,4 @@ class LogUniform(Prior):
 
 
 def check_prior(prior: object) -> Prior:
-    return check("prior", prior, Prior, "a bayes.Prior, such as bayes.Prior(lengthscale=1.0)")
+    return check("prior", prior, Prior, "a bayes.Prior")

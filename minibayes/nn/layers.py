@@ -156,6 +156,8 @@ def initial(rng: np.random.Generator, shape: tuple, fan_in: int, fan_out: int, i
 class Linear(Layer):
     """What Dense and Conv2d share: M with a row per output, b, and noise at a place."""
 
+    newer_fields = ("place",)
+
     @property
     def noisy_params(self) -> tuple:
         return self.place.noisy

@@ -90,11 +90,6 @@ class SGD(Optimizer):
             kernels.sgd(*old, rate, dtype(self.momentum), *into)
         return new, {"step": state["step"] + 1, "v": slots["v"]}
 
-    def update_flat(self, shards, rows, bounds, decay, rate, step, old, new, penalty):
-        """`update` of the numbers `rows` of all parameters laid end to end, from the shards' gradients."""
-        momentum = old["theta"].dtype.type(self.momentum)
-        kernels.sgd_shards(shards, rows.start, rows.stop, bounds, decay, rate, old["theta"], old["v"],
-                           momentum, new["theta"], new["v"], penalty)
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
@@ -131,16 +126,10 @@ class Adam(Optimizer):
             rate = dtype(self.rate_at(state["step"]) * self.multiplier(layer, param))
             old = (flat(tree[layer][param]) for tree in (params, grads, state["m"], state["s"]))
             into = (flat(tree[layer][param]) for tree in (new, slots["m"], slots["s"]))
-            kernels.adam(*old, rate, *self._constants(dtype, state["step"]), *into)
+            kernels.adam(*old, rate, *self.constants(dtype, state["step"]), *into)
         return new, {"step": state["step"] + 1, "m": slots["m"], "s": slots["s"]}
 
-    def update_flat(self, shards, rows, bounds, decay, rate, step, old, new, penalty):
-        """`update` of the numbers `rows` of all parameters laid end to end, from the shards' gradients."""
-        constants = self._constants(old["theta"].dtype.type, step)
-        kernels.adam_shards(shards, rows.start, rows.stop, bounds, decay, rate, old["theta"], old["m"],
-                            old["s"], *constants, new["theta"], new["m"], new["s"], penalty)
-
-    def _constants(self, dtype, step):
+    def constants(self, dtype: type, step: int) -> tuple:
         """beta1, beta2, epsilon and the corrections 1 - beta^t of step t = step + 1."""
         t = step + 1
         each = (self.beta1, self.beta2, self.epsilon, 1 - self.beta1**t, 1 - self.beta2**t)

@@ -98,6 +98,10 @@ class Place(Registered, kind="place"):
         """dL/dphi."""
         return noise.pull(phi, eps, dz)
 
+    def dz_shape(self, layer: Layer, z_shape: tuple) -> tuple:
+        """The shape of what backward gives as "z"."""
+        return z_shape
+
     def points(self, noise: Noise, order: int) -> tuple:
         """(values, weights) of one eps: see `Noise.points`."""
         return noise.points(order)

@@ -112,6 +112,9 @@ class Local(Place):
     def pull(self, noise: Noise, phi: dict, eps: np.ndarray, dz: np.ndarray) -> dict:
         return noise.pull(phi, np.ones_like(dz), dz)    # dz is dL/dstd: std = T(phi, 1) - T(phi, 0)
 
+    def dz_shape(self, layer: Layer, z_shape: tuple) -> tuple:
+        return (1, *first_shape(layer))
+
     def points(self, noise: Noise, order: int) -> tuple:
         return normal_points(order)
 
@@ -162,5 +165,6 @@ class Local(Place):
     def _mean_and_std(self, layer: Layer, params: dict) -> tuple:
         """E[z] and the standard deviation of z, as numbers or (K, D)."""
         mean, second = layer.noise.moments(layer.phi(params))
-        std = np.sqrt(second - np.square(mean))
-        return mean, np.reshape(std, ()) if np.size(std) == 1 else matrix(std)
+        std, dtype = np.sqrt(second - mean * mean), params["M"].dtype
+        std = np.reshape(std, ()) if np.size(std) == 1 else matrix(std)
+        return dtype.type(mean), std.astype(dtype)
