@@ -25,7 +25,7 @@ INITS = ("xavier", "he", "lecun")
 class ShapeError(require.InputError):
     """A layer does not take what comes to it. `layer`: its name, once the network knows."""
 
-    def __init__(self, wanted: str, got="", layer: str = ""):
+    def __init__(self, wanted: str, got: object = "", layer: str = ""):
         super().__init__(f"{wanted}, got {got}" if got else wanted)
         self.wanted = wanted
         self.got = got

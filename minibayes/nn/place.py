@@ -148,7 +148,8 @@ class Inputs(Place):
         return linear(xz, M) + b, (x, xz, z)            # M diag(z_n) x_n + b           (B, K)
 
     def backward(self, layer: Layer, params: dict, cache: tuple, df: np.ndarray) -> tuple:
-        M, (x, xz, z) = matrix(params["M"]), cache
+        M = matrix(params["M"])
+        x, xz, z = cache
         grads = {"M": outer(df, xz),                    # sum_n delta_n (z_n o x_n)^T   (K, D)
                  "b": total(df)}                        # sum_n delta_n                 (K,)
         dxz = linear(df, M.T)                           # M^T delta_n                   (B, D)
@@ -185,7 +186,8 @@ class Outputs(Place):
         return times(y, z), (x, y if layer.noise.learned else None, z)
 
     def backward(self, layer: Layer, params: dict, cache: tuple, df: np.ndarray) -> tuple:
-        M, (x, y, z) = matrix(params["M"]), cache
+        M = matrix(params["M"])
+        x, y, z = cache
         dy = times(df, z)                               # z_n o delta_n                 (B, ..., K)
         grads = {"M": outer(dy, x),                     # sum_n (z_n o delta_n) x_n^T   (K, D)
                  "b": total(dy)}                        # sum_n z_n o delta_n           (K,)

@@ -55,7 +55,8 @@ class Weights(Place):
         return y.reshape(*x.shape[:-1], len(M)) + b, (x, z, W)
 
     def backward(self, layer: Layer, params: dict, cache: tuple, df: np.ndarray) -> tuple:
-        M, (x, z, W) = matrix(params["M"]), cache
+        M = matrix(params["M"])
+        x, z, W = cache
         if none(z):
             return linear(df, M.T), {"M": outer(df, x), "b": total(df)}
         deltas, rows = df.reshape(len(df), -1, len(M)), x.reshape(len(x), -1, x.shape[-1])
