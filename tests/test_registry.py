@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minibayes as mb
-from minibayes import bayes, nn, registry, storage
+from minibayes import bayes, nn, records, registry, storage
 
 
 @dataclass(frozen=True)
@@ -138,5 +138,5 @@ def test_every_shipped_class_can_be_written_and_read():
                bayes.Prior({"a": 2.0}), bayes.LogUniform(), bayes.Categorical(), bayes.Gaussian(3.0), bayes.Heteroscedastic()]
     for value in shipped:
         assert dataclasses.is_dataclass(value)
-        assert storage.build(value.kind, json.loads(json.dumps(storage.spec(value)))) == value
-    assert storage.build("prior", {"class": "Prior", "lengthscale": 2.0}) == bayes.Normal(2.0) == bayes.Prior(2.0)
+        assert records.build(value.kind, json.loads(json.dumps(records.spec(value)))) == value
+    assert records.build("prior", {"class": "Prior", "lengthscale": 2.0}) == bayes.Normal(2.0) == bayes.Prior(2.0)

@@ -1,11 +1,12 @@
-"""y as the likelihoods take it: labels, or real numbers, checked against the number of inputs and of outputs."""
+"""y as the likelihoods take it: labels or real numbers, checked against the numbers of inputs and outputs."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import require
 
 
-def labels(name: str, y, count: int, outputs: int) -> np.ndarray:
+def labels(name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
     """y as int64 labels (count,) in 0..outputs-1, or an error that says what is wrong."""
     y = require.array(name, y)
     if y.shape != (count,):
@@ -13,12 +14,12 @@ def labels(name: str, y, count: int, outputs: int) -> np.ndarray:
     if y.dtype.kind not in "iu":
         raise require.InputError(f"{name} must be integer labels, got dtype {y.dtype}")
     if y.min() < 0 or y.max() >= outputs:
-        raise require.InputError(f"{name} must be labels in 0..{outputs - 1} (the network has {outputs} outputs), "
-                                 f"got values from {y.min()} to {y.max()}")
+        raise require.InputError(f"{name} must be labels in 0..{outputs - 1} (the network has {outputs} "
+                                 f"outputs), got values from {y.min()} to {y.max()}")
     return y.astype(np.int64)
 
 
-def numbers(name: str, y, count: int, outputs: int) -> np.ndarray:
+def numbers(name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
     """y as finite float64 (count, outputs); (count,) is taken for one output."""
     y = require.array(name, y)
     if y.ndim == 1 and outputs == 1:
