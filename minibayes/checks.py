@@ -170,8 +170,8 @@ def unbiased_check(estimate, truth, draws=1000, tolerance=4.0):
     the largest of m independent normal distances would be as rare as a single one beyond `tolerance`.  draws: at least 100, with which
     the standard error itself is known to 7 %; rare large values (heavy tails) need more. Returns the worst UnbiasedCheck.
     """
-    require.integer("draws", draws, 100)
-    require.real("tolerance", tolerance, 0, open_low=True)
+    draws = require.integer("draws", draws, 100)
+    tolerance = require.real("tolerance", tolerance, 0, open_low=True)
     form, true = _flat(truth)
     if not len(true):
         raise require.InputError("truth must hold at least one number, got none")

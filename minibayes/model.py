@@ -96,9 +96,10 @@ class BayesianNetwork:
         batch_size = require.integer("batch_size", batch_size, 1)
         seed = require.integer("seed", seed, 0, 2**64 - 1)
         validation_samples = require.integer("validation_samples", validation_samples, 1)
-        for name, value in (("checkpoint_every", checkpoint_every), ("report_every", report_every)):
-            if value is not None:
-                require.integer(name, value, 1)
+        if checkpoint_every is not None:
+            checkpoint_every = require.integer("checkpoint_every", checkpoint_every, 1)
+        if report_every is not None:
+            report_every = require.integer("report_every", report_every, 1)
         optimizer = SGD(0.01, momentum=0.9) if optimizer is None else optimizer
         check_optimizer(optimizer)
         per_epoch = -(-len(x) // min(batch_size, len(x)))

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import require
 from ..nn.network import Network
+from ..own import settle
 from . import kl
 from .likelihood import Likelihood
 from .prior import Prior
@@ -50,9 +51,9 @@ class Objective:
     num_data: int
 
     def __post_init__(self):
-        require.integer("num_data", self.num_data, 1)
+        settle(self, num_data=require.integer("num_data", self.num_data, 1))
         kl.check(self.net, self.prior)
-        object.__setattr__(self, "_constant", None)  # of kl_split, if nothing learned changes it; or False
+        settle(self, _constant=None)  # of kl_split, if nothing learned changes it; or False
 
     def terms(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict) -> Terms:
         """L-hat's terms for the minibatch (x, y) and the draw eps."""
@@ -80,8 +81,8 @@ class Objective:
     def kl_split(self, params: dict) -> tuple[dict, float, dict]:
         """KL/N as `kl.split` gives it; asked for only once where nothing learned can change it."""
         if self._constant is None:
-            object.__setattr__(self, "_constant", kl.split(self.net, params, self.prior, self.num_data)
-                               if kl.pure_decay(self.net, self.prior) else False)
+            settle(self, _constant=kl.split(self.net, params, self.prior, self.num_data)
+                   if kl.pure_decay(self.net, self.prior) else False)
         return self._constant or kl.split(self.net, params, self.prior, self.num_data)
 
     def terms_of(self, nlls: list, batch: int, kl_value: float) -> Terms:

@@ -105,7 +105,7 @@ def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, ru
     stops on stops a little early when they happen to be small, so the reported error is a few per cent too
     small on average: ask for a smaller one where that matters.
     """
-    require.choice("rule", rule, RULES)
+    rule = require.choice("rule", rule, RULES)
     key, auto = as_key(key), isinstance(samples, str)
     if auto and samples != "auto":
         raise require.InputError(f"samples must be an integer >= 1 or 'auto', got {samples!r}")

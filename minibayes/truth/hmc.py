@@ -122,11 +122,11 @@ def sample(target: Callable, start: ArrayLike, rng: np.random.Generator | int, *
     step_size: of a leapfrog step, to start from.
     accept: the share of proposals accepted that the step size is adapted to.
     """
-    start = np.atleast_2d(np.asarray(start, np.float64))
+    start = np.atleast_2d(np.array(require.array("start", start), np.float64))
     draws, warmup = require.integer("draws", draws, 1), require.integer("warmup", warmup, 0)
-    require.integer("leaps", leaps, 1)
-    require.real("step_size", step_size, 0, open_low=True)
-    require.real("accept", accept, 0, 1, open_low=True, open_high=True)
+    leaps = require.integer("leaps", leaps, 1)
+    step_size = require.real("step_size", step_size, 0, open_low=True)
+    accept = require.real("accept", accept, 0, 1, open_low=True, open_high=True)
     done = [chain(target, q, r, draws, warmup, leaps, step_size, accept)
             for q, r in zip(start, np.random.default_rng(rng).spawn(len(start)), strict=True)]
     return Chains(*(np.array(part) for part in zip(*done, strict=True)))
