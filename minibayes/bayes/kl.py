@@ -60,6 +60,7 @@ class Part:
 
     decay: Mapping = field(default_factory=dict)  # {param: Decay, or its factor alone}
     terms: tuple = ()
+    constant: float | None = None  # C, where it is finite: z continuous and K = 1
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,15 @@ def grad(net: Network, params: Mapping, prior: Prior, num_data: float = 1) -> di
     return {name: {p: a.dtype.type(decay[name][p]) * a + rest.get(name, {}).get(p, 0)
                    for p, a in group.items()}
             for name, group in params.items()}
+
+
+def constant(net: Network, params: Mapping, prior: Prior) -> dict:
+    """{layer: C of its weights inside the noise, nats, or None where it is infinite}, for the noisy layers.
+
+    Weights outside all noise, such as a dense bias, are points: their C is infinite, and they are left out.
+    """
+    return {name: found[0].constant for name, found in parts(net, params, prior).items()
+            if net.layers[name].noisy}
 
 
 def weight_decay(net: Network, params: Mapping, prior: Prior, num_data: float = 1, tau: float = 1.0) -> dict:
