@@ -21,6 +21,7 @@ from .bayes.predictive import predict
 from .bayes.prior import check_prior
 from .fast import compare
 from .fast.program import Program
+from .floats import usual
 from .nn import SGD, Key, Network, Optimizer
 from .nn.network import check_network
 from .nn.optimizers import check_optimizer
@@ -53,6 +54,7 @@ class BayesianNetwork:
     def __repr__(self) -> str:
         return f"BayesianNetwork({self.net!r}, prior={self.prior!r}, likelihood={self.likelihood!r})"
 
+    @usual
     def fit(self, x: ArrayLike, y: ArrayLike, *, epochs: float = 10, steps: int | None = None,
             batch_size: int = 64, optimizer: Optimizer | None = None, seed: int = 0,
             params: Mapping | None = None, dtype: DTypeLike = np.float32, validation: tuple | None = None,
@@ -132,6 +134,7 @@ class BayesianNetwork:
         self.params, self.history = state.params, state.history
         return self.history
 
+    @usual
     def predict(self, x: ArrayLike, *, samples: int | str = 50, rule: str = "mc", seed: int = 0,
                 shared: bool = False, keep_samples: bool = False, threads: int | None = None,
                 progress: bool = False, tolerance: float = 0.01, max_samples: int = 10_000,
@@ -171,6 +174,7 @@ class BayesianNetwork:
             compare.same("the prediction's mean", made.mean, by(self.net).mean, x.dtype)
         return made
 
+    @usual
     def kl(self) -> float:
         """KL(q || p) in nats, up to the constant `bayes.kl.CONSTANT`."""
         self._require_params()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import require
+from ..floats import usual
 from ..nn.network import Network
 from ..own import settle
 from . import kl
@@ -55,12 +56,14 @@ class Objective:
         kl.check(self.net, self.prior)
         settle(self, _constant=None)  # of kl_split, if nothing learned changes it; or False
 
+    @usual
     def terms(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict) -> Terms:
         """L-hat's terms for the minibatch (x, y) and the draw eps."""
         f, _ = self.net.forward(params, x, self.net.z(params, eps))
         nll, _ = self.likelihood.nll(f, y)
         return Terms(float(nll.mean(dtype=np.float64)), kl.value(self.net, params, self.prior), self.num_data)
 
+    @usual
     def value_and_grad(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict) -> tuple[Terms, dict]:
         """(terms, d(L-hat/N)/d theta) for the minibatch (x, y) and the draw eps."""
         nll, grads = self.data_term(params, x, y, eps, len(x))

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from .. import require
+from ..floats import usual
 from ..nn.key import Key, as_key
 from .likelihood import Likelihood
 from .prediction import Prediction
@@ -80,6 +81,7 @@ class Passes:
         return concatenate(list(by_input.values()))
 
 
+@usual
 def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, rule: str = "mc",
             samples: int | str = 50, key: Key | int = 0, shared: bool = False, keep_samples: bool = False,
             progress: Callable | None = None, tolerance: float = 0.01,
