@@ -1,0 +1,14 @@
+"""Checks for a derivation of one's own: gradients, adjoints and estimators; graders of whole classes; the objective taken apart.
+
+Each returns what it found and prints nothing; `passed` says whether it agrees, and str() says in words what is wrong, where, and by how much.
+
+    gradient_check, adjoint_check, unbiased_check    of a function of one's own
+    layer, noise, likelihood, rule                   grade a class: every promise of nn.Layer, nn.Noise, bayes.Likelihood and bayes.kl.rule
+    explain                                          L-hat, term by term
+"""
+
+from ..bayes.explain import Explanation, Term, explain
+from .derivatives import GradientCheck, adjoint_check, gradient_check
+from .estimates import UnbiasedCheck, unbiased_check
+
+__all__ = ["Explanation", "GradientCheck", "Term", "UnbiasedCheck", "adjoint_check", "explain", "gradient_check", "unbiased_check"]
