@@ -11,7 +11,7 @@ from .bayes.predictive import predict
 from .bayes.prior import check_prior
 from .fast import compare
 from .fast.program import Program
-from .nn import SGD, Key, Network
+from .nn import SGD, Key
 from .nn.network import check_network
 from .nn.optimizers import check_optimizer
 from .progress import bar

@@ -83,18 +83,19 @@ class Run:
 
     def fast_step(self, state: State, rows: np.ndarray, pool) -> tuple:
         """The same: the batch cut into shards, and then the numbers of theta, are divided among the pool's threads."""
-        objective, B, cuts = self.fast, len(rows), parallel.shards(len(rows), self.shard)
+        objective, B, cuts = self.fast, len(rows), parallel.slices(len(rows), self.shard)
         if self._memory is None:
-            most = len(parallel.shards(self.batch_size, self.shard))  # not this batch's: an epoch's last is shorter
+            most = len(parallel.slices(self.batch_size, self.shard))  # not this batch's: an epoch's last is shorter
             self._memory = StepMemory(self.optimizer, state.params, most)
+        out = self._memory.grads(len(cuts))
 
         def shard(i):
             x, y, eps = self.batch(rows[cuts[i]], objective.net)
             with quiet_overflow():
-                nll, grads = objective.data_term(state.params, x, y, eps, B, out=self._memory.grads[i])
+                nll, grads = objective.data_term(state.params, x, y, eps, B, out=out[i])
             for name in objective.net.learned:
                 for p, g in objective.net.layers[name].phi(grads[name]).items():
-                    self._memory.grads[i][name][p][...] = g
+                    out[i][name][p][...] = g
             return nll
 
         nlls = pool(shard, range(len(cuts)))

@@ -47,7 +47,7 @@ def test_noise_is_at_one():
     plain, rng = tanh_posterior()
     noisy, _ = tanh_posterior(nn.Bernoulli(0.3))
     omega = plain.prior_draw(rng)
-    assert noisy.net.noisy and plain(omega)[0] == noisy(omega)[0] and (plain(omega)[1] == noisy(omega)[1]).all()
+    assert not noisy.net.noisy and plain(omega)[0] == noisy(omega)[0] and (plain(omega)[1] == noisy(omega)[1]).all()
 
 
 def test_leapfrog_is_reversible_and_keeps_volume():

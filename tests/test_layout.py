@@ -1,11 +1,13 @@
 """The rooms: imports point one way, Numba and matplotlib stay in theirs, library code never prints, no global random state."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
 
 import minibayes
+from minibayes import nn, registry
 
 ROOT = Path(minibayes.__file__).parent
 FILES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py"))
@@ -13,26 +15,29 @@ FILES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py"))
 # Which rooms a room may look at. A file belongs to the longest prefix that fits.
 LOOKS_AT = {
     "require.py": set(),
+    "registry.py": {"require.py"},
     "kernels": set(),
-    "nn": {"kernels", "require.py"},
-    "bayes": {"nn", "kernels", "require.py"},
+    "nn": {"kernels", "require.py", "registry.py"},
+    "bayes": {"nn", "kernels", "require.py", "registry.py"},
     "fast": {"nn", "kernels", "require.py"},
     "truth": {"nn", "bayes", "require.py"},
     "progress.py": set(),
-    "checks.py": {"nn", "bayes", "truth", "require.py"},
+    "checks": {"nn", "bayes", "truth", "require.py", "registry.py"},
     "data.py": {"require.py"},
     "metrics.py": {"require.py"},
     "models.py": {"nn", "require.py"},
-    "storage.py": {"nn", "bayes", "require.py"},
-    "training.py": {"nn", "bayes", "fast", "require.py", "storage.py", "progress.py"},
+    "storage.py": {"nn", "bayes", "require.py", "registry.py"},
+    "checkpoint.py": {"nn", "require.py", "storage.py"},
+    "training.py": {"nn", "bayes", "fast", "require.py", "storage.py", "checkpoint.py", "progress.py"},
     "model.py": {"nn", "bayes", "fast", "require.py", "storage.py", "training.py", "progress.py"},
     "plots": {"require.py"},
-    "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks.py"},
-    "studies": {"claims", "nn", "bayes", "fast", "require.py", "data.py", "metrics.py", "models.py", "model.py", "plots", "progress.py",
-                "checks.py", "__init__.py"},
+    "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks"},
+    "studies": {"claims", "nn", "bayes", "fast", "require.py", "data.py", "metrics.py", "models.py", "model.py", "plots",
+                "progress.py", "checks", "__init__.py"},
     "bench": {"studies", "nn", "bayes", "fast", "require.py", "models.py", "model.py", "training.py", "progress.py"},
     "__main__.py": {"studies", "bench", "__init__.py"},
-    "__init__.py": {"nn", "bayes", "truth", "require.py", "data.py", "metrics.py", "models.py", "model.py", "checks.py", "training.py"},
+    "__init__.py": {"nn", "bayes", "truth", "require.py", "data.py", "metrics.py", "models.py", "model.py", "checks",
+                    "training.py"},
 }
 
 
@@ -85,6 +90,62 @@ def test_the_rooms_are_a_hierarchy():
         assert free, f"a circle among {sorted(graph)}"
         placed += free
         graph = {r: t for r, t in graph.items() if r not in free}
+
+
+def asked_types(tree):
+    """(line, name) of every type that code asks for: isinstance(x, T), issubclass(c, T), type(x) is T, case T(...)."""
+    def names(node):
+        return {n.attr if isinstance(n, ast.Attribute) else n.id for n in ast.walk(node) if isinstance(n, (ast.Attribute, ast.Name))}
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("isinstance", "issubclass"):
+            yield from ((node.lineno, name) for name in names(node.args[1]))
+        if isinstance(node, ast.Compare) and any(
+                isinstance(side, ast.Call) and isinstance(side.func, ast.Name) and side.func.id == "type"
+                for side in (node.left, *node.comparators)):
+            yield from ((node.lineno, name) for side in (node.left, *node.comparators) for name in names(side))
+        if isinstance(node, ast.MatchClass):
+            yield from ((node.lineno, name) for name in names(node.cls))
+
+
+def test_a_type_is_asked_for_in_its_own_file_only():
+    """Of layers, noises, places, priors, likelihoods and optimizers; `fast` may ask: it knows some of them by heart."""
+    for path in FILES:
+        if path not in ("__main__.py", "bench/peer.py"):
+            importlib.import_module(".".join(["minibayes", *Path(path).with_suffix("").parts]).removesuffix(".__init__"))
+    kinds, home = [registry.Registered, nn.Optimizer], {}
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if kind.__module__.startswith("minibayes."):
+            home[kind.__name__] = kind.__module__.replace(".", "/").removeprefix("minibayes/") + ".py"
+    assert {"Dense", "Bernoulli", "Inputs", "Normal", "Categorical", "Adam", "Layer"} <= set(home)
+    asked = [f"{path}:{line} asks for {name}" for path in FILES if not path.startswith("fast/")
+             for line, name in asked_types(ast.parse((ROOT / path).read_text())) if name in home and home[name] != path]
+    assert not asked, "\n".join(asked)
+
+
+def test_type_questions_are_found():
+    code = """
+isinstance(x, nn.Dense)
+isinstance(x, (A, bayes.Prior))
+type(x) is Bernoulli
+Gaussian is not type(x)
+match x:
+    case nn.ReLU(): pass
+isinstance(x, int)
+"""
+    assert {name for _, name in asked_types(ast.parse(code))} >= {"Dense", "Prior", "Bernoulli", "Gaussian", "ReLU"}
+
+
+WIDTHS = {"kernels": 140}  # columns of a line; 110 elsewhere
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_lines_fit(path):
+    width = WIDTHS.get(room(path), 110)
+    long = [i for i, line in enumerate((ROOT / path).read_text().splitlines(), start=1) if len(line) > width]
+    assert not long, f"{path}: lines {long} are longer than {width}"
 
 
 @pytest.mark.parametrize("path", FILES)

@@ -1,4 +1,7 @@
-"""Network: shapes inferred and checked at construction, in messages that name the layer; forward in two halves."""
+"""Network: shapes inferred and checked at construction, in messages that name the layer; the passes of a prediction."""
+
+import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -51,12 +54,23 @@ def test_inference_accepts_what_fits():
     nn.Network((28, 28, 1), f=FLAT, d=nn.Dense(784, 5, noise=nn.Bernoulli(0.8)), r=nn.ReLU(), e=nn.Dense(5, 2, noise=nn.Gaussian())),
 ], ids=lambda n: "-".join(n.noisy) or "none")
 @pytest.mark.parametrize("shared", [False, True])
-def test_prefix_then_suffix_is_forward(net, shared):
+def test_passes_are_forwards_at_fresh_noise(net, shared):
     params, x = net.init(0), np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
-    h = net.prefix(params, x)
+
+    def gather(found, f, passes, inputs):
+        assert inputs == slice(0, 3) and passes == slice(len(found or ()), len(found or ()) + 1)
+        return [*(found or ()), f[0]]
+
+    (_, found), = net.passes(params, x, nn.Key(1, 5), 3, gather, shared)
     for t in range(3):
-        z = net.sample(nn.Key(1, t), x.shape, shared=shared)
-        assert (net.suffix(params, h, z) == net.forward(params, x, z)[0]).all()
+        z = net.sample(nn.Key(1, 5 + t), x.shape, shared=shared)
+        assert (found[t] == net.forward(params, x, z)[0]).all()
+
+
+def test_a_network_pickles_and_copies():
+    net = models.lenet("all")
+    for again in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        assert again.layers == net.layers and again.input_shape == net.input_shape and again.noisy == net.noisy
 
 
 def test_layers_cannot_be_swapped_after_construction():

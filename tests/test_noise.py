@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minibayes import nn
-from minibayes.nn import noise
+from minibayes.nn import key
 
 NOISES = [nn.Bernoulli(0.5), nn.Bernoulli(0.9), nn.Bernoulli(0.05), nn.Bernoulli(1.0), nn.Gaussian(), nn.Gaussian(0.25), nn.Delta()]
 
@@ -73,8 +73,32 @@ def test_layers_keep_their_noise_when_others_come_or_go():
 def test_bernoulli_is_exact_at_every_digit():
     """P(z = 1) = sum of digits: digits are those of the float itself, not of a rounded threshold."""
     for keep in (0.5, 0.1, 1 / 3, 0.995, 2**-20):
-        digits = noise.digits(keep)
+        digits = key.digits(keep)
         assert sum(float(d) * 2.0 ** -(i + 1) for i, d in enumerate(digits)) == keep
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_draws_for_a_noise_of_one_s_own(dtype):
+    """Uniform, normal and bit draws: distribution, ends, independence of the paths, and rows that depend on their own counters only."""
+    n, d = 300, 1000
+    base = nn.Key(5).of("layer")
+    rows = nn.Rows.of(base, n, dtype=dtype)
+    u, v = base.uniform((n, d), rows), base.of("another").uniform((n, d), rows)
+    assert u.dtype == dtype and 0 < u.min() and u.max() < 1 and len(np.unique(u)) > 0.98 * u.size
+    for k, moment, variance in ((1, 1 / 2, 1 / 12), (2, 1 / 3, 4 / 45)):
+        assert abs((u.astype(float) ** k).mean() - moment) <= 4 * np.sqrt(variance / u.size)
+    counts = np.histogram(u, 64, (0, 1))[0]
+    assert ((counts - u.size / 64) ** 2).sum() / (u.size / 64) < 63 + 4 * np.sqrt(2 * 63)                 # chi squared
+    assert abs(((u - 0.5).astype(float) * (v - 0.5)).mean()) <= 4 / 12 / np.sqrt(u.size)
+    for lag in (1, 2, 4):
+        assert abs(((u[:, lag:] - 0.5).astype(float) * (u[:, :-lag] - 0.5)).mean()) <= 4 / 12 / np.sqrt(n * (d - lag))
+    normal, bits = base.normal((n, d), rows), base.bernoulli((n, d), rows, 0.3)
+    assert normal.dtype == dtype and abs(normal.mean(dtype=float)) <= 4 / np.sqrt(normal.size)
+    assert bits.dtype == np.uint8 and abs(bits.mean() - 0.3) <= 4 * np.sqrt(0.21 / bits.size)
+    some = nn.Rows.of(base, 3, examples=np.array([7, 7, 2]), passes=np.array([0, 1, 0]), dtype=dtype)
+    for draw in (base.uniform, base.normal, lambda shape, rows: base.bernoulli(shape, rows, 0.3)):
+        whole, part = draw((n, d), rows), draw((3, d), some)
+        assert (part[0] == whole[7]).all() and (part[2] == whole[2]).all() and (part[1] != whole[7]).any()
 
 
 def test_keys():

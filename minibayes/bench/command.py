@@ -7,7 +7,7 @@ import time
 
 from .. import models, nn, require
 from ..fast import parallel
-from ..fast.program import FusedNetwork
+from ..fast.program import Program
 from ..progress import bar
 from ..studies import common
 from . import work
@@ -64,7 +64,7 @@ PEERS = {  # row here: names there (the fastest counts), unit count
 
 def layers(repeats=30):
     """{stage: {forward_us, backward_us}} an image: the stages of one shard of 32 images on one thread, medians."""
-    net = FusedNetwork(models.lenet("all"))
+    net = Program(models.lenet("all"))
     params, (x, _) = net.init(0), work.digits(32)
     times = {}
 
@@ -77,7 +77,7 @@ def layers(repeats=30):
         return call
 
     sample = timed(net.sample, "noise", "forward_us")
-    for stage in net._stages:
+    for stage in net.stages:
         stage.forward = timed(stage.forward, stage.name, "forward_us")
         stage.backward = timed(stage.backward, stage.name, "backward_us")
     with parallel.single_threaded_blas():

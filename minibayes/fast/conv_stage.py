@@ -1,12 +1,15 @@
-"""The stage that convolutions run in: Conv2d, its noise and the MaxPool2d after it, block by block, with a sparse backward."""
+"""Conv2d, its noise and the MaxPool2d after it in one stage: block by block, with a sparse backward."""
 
 import math
 
 import numpy as np
 
 from .. import kernels
-from ..nn.layers import MaxPool2d
-from .stages import Plain, grads_like
+from ..kernels import Geometry, Lines
+from ..nn.conv import Conv2d, MaxPool2d
+from ..nn.layers import Layer
+from ..nn.noise import Bernoulli
+from .stages import Plain, grads_like, in_rows
 
 BLOCK = 8  # images whose patches and responses are in memory at a time: they stay in the second-level cache
 NARROW = 32  # a patch's rows of k*C numbers are short below this: planes, and strips
@@ -14,7 +17,7 @@ SPARSE = 0.35  # the share of non-zeros up to which row-sparse products win
 RUN = 16  # a patch in a strip is read up to a multiple of this many numbers: whole vectors
 
 
-def fits(layer):
+def fits(layer: Layer) -> bool:
     """A pooling whose argmax fits in a byte."""
     return type(layer) is MaxPool2d and layer.size**2 <= 256
 
@@ -22,109 +25,103 @@ def fits(layer):
 class ConvPool(Plain):
     """Conv2d, its noise, and the MaxPool2d after it."""
 
-    def __init__(self, name, conv, pool):
+    def __init__(self, name: str, conv: Conv2d, pool: MaxPool2d):
         super().__init__(name, conv)
-        self.pool, self.narrow = pool, conv.kernel * conv.c_in < NARROW
+        self.pool, self.compiled = pool, (name,)
+        narrow = int(conv.kernel * conv.c_in < NARROW)
+        self.geometry = Geometry(conv.kernel, conv.stride, pool.size, pool.stride, narrow, BLOCK)
         self.no_noise, self._shapes = np.ones((1, 1, 1, conv.c_out), np.uint8), {}
 
     def forward(self, params, x, z, work):
-        params, x, out = params[self.name], *self._padded_and_out(x, work)
-        arg, slope = work((self.name, "arg"), out.shape, np.uint8), work((self.name, "slope"), out.shape, x.dtype)
-        kernels.conv_pool(x, self._rows(params), params["b"], self._noise(z.get(self.name)), *self._sizes(), BLOCK, *self._scratch(x, work),
-                          out, arg, slope)
+        params, x = params[self.name], self.padded(x, work)
+        out = self._out(x, work)
+        arg = work((self.name, "arg"), out.shape, np.uint8)
+        slope = work((self.name, "slope"), out.shape, x.dtype)
+        kernels.conv_pool(x, self._matrix(params), params["b"], self.noise(z, x.dtype), self.geometry,
+                          *self._scratch(x, work), out, arg, slope)
         return out, (x, arg, slope)
 
     def value(self, params, x, z, work):
-        params, x, out = params[self.name], *self._padded_and_out(x, work)
-        kernels.conv_pool_value(x, self._rows(params), params["b"], self._noise(z.get(self.name)), *self._sizes(), BLOCK,
+        params, x = params[self.name], self.padded(x, work)
+        out = self._out(x, work)
+        kernels.conv_pool_value(x, self._matrix(params), params["b"], self.noise(z, x.dtype), self.geometry,
                                 *self._scratch(x, work), out)
         return out
 
-    def expected(self, params, x, work):
-        """E[max over the window of z (y + b)] for Bernoulli noise on each place."""
+    def expected(self, params, x, pool, work):
         y = self.before_noise(params, x, work)
         y += params[self.name]["b"]
-        out = work((self.name, "out"), (len(x), *self.pool.output_shape(y.shape[1:])), y.dtype)
-        window = work("window", (self.pool.size**2, self.layer.c_out), y.dtype)
-        kernels.expected_max_pool(y, self.layer.noise.keep, self.pool.size, self.pool.stride, window, out)
+        if type(self.layer.noise) is not Bernoulli:
+            return pool.expected(self.layer.noise, y)
+        out = work((self.name, "out"), (len(x), *pool.output_shape(y.shape[1:])), y.dtype)
+        window = work("window", (pool.size**2, self.layer.c_out), y.dtype)
+        kernels.expected_max_pool(y, self.layer.noise.keep, pool.size, pool.stride, window, out)
         return out
 
     def before_noise(self, params, x, work):
         """y = M . patch, (N, Ho, Wo, K), without the bias."""
-        x, rows = self._padded(x, work), self._rows(params[self.name])
-        y = work((self.name, "prefix"), (len(x), *self._response_shape(x)), x.dtype)
+        x, matrix = self.padded(x, work), self._matrix(params[self.name])
+        y = work((self.name, "prefix"), (len(x), *self.response_shape(x)), x.dtype)
         cols, _ = self._scratch(x, work)
         for image, response in zip(x, y, strict=True):
-            kernels.respond(image[None], rows, self.layer.kernel, self.layer.stride, self.narrow, cols, response[:, None])
+            kernels.respond(image[None], matrix, self.geometry, cols, response[:, None])
         return y
 
     def after_noise(self, params, h, z, repeat, work):
         h = np.ascontiguousarray(h)
         out = work((self.name, "out"), (len(h) * repeat, *self.pool.output_shape(h.shape[1:])), h.dtype)
-        self.pool_value(h, params[self.name]["b"], self._noise(z[self.name]), out, repeat)
+        self.pool_value(h, params[self.name]["b"], self.noise(z, h.dtype), out, repeat)
         return out
 
     def pool_value(self, y, b, z, out, repeat=1):
         """out = the pooled z (y + b), for `repeat` rows of z in a row on each image y (N, H, W, C)."""
         _, H, W, C = y.shape
-        kernels.noisy_max_pool_value(y.reshape(-1), H * W * C, W * C, W, b, z, self.pool.size, self.pool.stride, repeat, out)
+        kernels.noisy_max_pool_value(y.reshape(-1), H * W * C, W * C, W, b, z, self.geometry, repeat, out)
 
     def backward(self, params, cache, df, want_dx, work, out):
-        (x, arg, slope), layer, params = cache, self.layer, params[self.name]
-        out = grads_like(params) if out is None else out[self.name]
+        x, arg, slope = cache
+        M, p = params[self.name]["M"], self.layer.padding
+        out = grads_like(params[self.name]) if out is None else out[self.name]
         delta = work((self.name, "delta"), df.shape, df.dtype)
         count = kernels.noisy_max_pool_backward(np.ascontiguousarray(df), slope, delta, out["b"])
-        dense = count > SPARSE * len(x) * math.prod(self._response_shape(x))
+        dense = count > SPARSE * len(x) * math.prod(self.response_shape(x))
         dx = work((self.name, "dx"), x.shape, df.dtype) if want_dx else x
-        (self._dense_products if dense else self._sparse_products)(x, delta, arg, params["M"], out["M"], want_dx, dx, work)
-        if want_dx and layer.padding:
-            dx = dx[:, layer.padding:-layer.padding, layer.padding:-layer.padding]
+        products = self._dense_products if dense else self._sparse_products
+        products(x, delta, arg, M, out["M"], want_dx, dx, work)
+        if want_dx and p:
+            dx = dx[:, p:-p, p:-p]
         return dx if want_dx else None, {self.name: out}
 
     def _dense_products(self, x, delta, arg, M, dM, want_dx, dx, work):
-        (K, k, _, C), rows = M.shape, work("dM", (len(M), M[0].size), x.dtype)
-        kernels.conv_backward(x, M.reshape(K, -1), delta, arg, *self._sizes(), BLOCK, *self._scratch(x, work), rows, want_dx, dx)
-        dM[...] = rows.reshape(K, C, k, k).transpose(0, 2, 3, 1) if self.narrow else rows.reshape(M.shape)
+        (K, k, _, C), g = M.shape, self.geometry
+        matrix = work("dM", (K, k * k * C), x.dtype)
+        kernels.conv_backward(x, M.reshape(K, -1), delta, arg, g, *self._scratch(x, work), matrix, want_dx, dx)
+        dM[...] = matrix.reshape(K, C, k, k).transpose(0, 2, 3, 1) if g.narrow else matrix.reshape(M.shape)
 
     def _sparse_products(self, x, delta, arg, M, dM, want_dx, dx, work):
-        (_, H, W, C), (Ho, _, K), k, stride = x.shape, self._response_shape(x), self.layer.kernel, self.layer.stride
-        size = delta[..., 0].size + K + 8
-        value, offset, pool = work("value", (size,), x.dtype), work("offset", (size,), np.uint64), (self.pool.size, self.pool.stride)
-        if self.narrow:
+        (_, H, W, C), (Ho, _, K) = x.shape, self.response_shape(x)
+        g, size = self.geometry, delta[..., 0].size + K + 8
+        k, pool = g.k, (g.size, g.pool_stride)
+        value, offset = work("value", (size,), x.dtype), work("offset", (size,), np.uint64)
+        if g.narrow:
             strip, run = W * k * C, -(-k * k * C // RUN) * RUN
-            strips, rows = work("strips", (len(x) * Ho * strip + run,), x.dtype), work("dM", (K, 1, run), x.dtype)
-            kernels.strips(x, k, stride, strips)
-            kernels.pooled_conv_dM(delta, arg, *pool, strips, Ho, strip, 1, stride * k * C, value, offset, rows)
-            dM[...] = rows[:, 0, :k * k * C].reshape(K, k, k, C).transpose(0, 2, 1, 3)
+            strips = work("strips", (len(x) * Ho * strip + run,), x.dtype)
+            lines, matrix = Lines(Ho, strip, 1, g.stride * k * C), work("dM", (K, 1, run), x.dtype)
+            kernels.strips(x, k, g.stride, strips)
+            kernels.pooled_conv_dM(delta, arg, *pool, strips, lines, value, offset, matrix)
+            dM[...] = matrix[:, 0, :k * k * C].reshape(K, k, k, C).transpose(0, 2, 1, 3)
         else:
-            kernels.pooled_conv_dM(delta, arg, *pool, x.reshape(-1), H, W * C, stride, stride * C, value, offset, dM.reshape(K, k, -1))
+            lines, matrix = Lines(H, W * C, g.stride, g.stride * C), dM.reshape(K, k, -1)
+            kernels.pooled_conv_dM(delta, arg, *pool, x.reshape(-1), lines, value, offset, matrix)
         if want_dx:
-            kernels.pooled_conv_dx(delta, arg, *pool, M.reshape(K, k, -1), stride, value, offset, dx)
+            kernels.pooled_conv_dx(delta, arg, *pool, M.reshape(K, k, -1), g.stride, value, offset, dx)
 
-    def _sizes(self):
-        """As the kernels take them: k, stride, narrow, size, pool_stride."""
-        return self.layer.kernel, self.layer.stride, self.narrow, self.pool.size, self.pool.stride
+    def noise(self, z, dtype):
+        """This layer's z as the kernels take it."""
+        z = z.get(self.name, self.no_noise)
+        return in_rows(z if z.dtype == np.uint8 else z.astype(dtype, copy=False))
 
-    def _rows(self, params):
-        """M as a matrix, a kernel a row, its columns in the order that `kernels.respond` wants."""
-        M = params["M"].transpose(0, 3, 1, 2) if self.narrow else params["M"]
-        return np.ascontiguousarray(M).reshape(len(M), -1)
-
-    def _noise(self, z):
-        return self.no_noise if z is None else np.ascontiguousarray(z)
-
-    def _scratch(self, x, work):
-        """(cols, y) for blocks of the padded images x."""
-        (Ho, Wo, K), k, block = self._response_shape(x), self.layer.kernel, min(BLOCK, len(x))
-        places = Wo * block
-        size = max(x.shape[1], k * Ho if self.narrow else 0) * places * k * self.layer.c_in
-        return work("cols", (size,), x.dtype), work("y", (Ho * places * K,), x.dtype)
-
-    def _padded_and_out(self, x, work):
-        x = self._padded(x, work)
-        return x, work((self.name, "out"), (len(x), *self.pool.output_shape(self._response_shape(x))), x.dtype)
-
-    def _padded(self, x, work):
+    def padded(self, x, work):
         """x inside a frame of zeros."""
         p, (B, H, W, C) = self.layer.padding, x.shape
         if not p:
@@ -134,10 +131,25 @@ class ConvPool(Plain):
         framed[:, p:-p, p:-p] = x
         return framed
 
-    def _response_shape(self, x):
-        """(Ho, Wo, K) for padded images x; asked for often, so remembered."""
+    def response_shape(self, x):
+        """(Ho, Wo, K) for padded images x; asked for often, so remembered for each size of image."""
         image = x.shape[1:]
         if image not in self._shapes:
             p = self.layer.padding
             self._shapes[image] = self.layer.output_shape((image[0] - 2 * p, image[1] - 2 * p, image[2]))
         return self._shapes[image]
+
+    def _matrix(self, params):
+        """M as a matrix, a kernel a row, its columns in the order that `kernels.respond` wants."""
+        M = params["M"].transpose(0, 3, 1, 2) if self.geometry.narrow else params["M"]
+        return np.ascontiguousarray(M).reshape(len(M), -1)
+
+    def _scratch(self, x, work):
+        """(cols, y) for blocks of the padded images x."""
+        (Ho, Wo, K), g = self.response_shape(x), self.geometry
+        places = Wo * min(g.block, len(x))
+        size = max(x.shape[1], g.k * Ho if g.narrow else 0) * places * g.k * self.layer.c_in
+        return work("cols", (size,), x.dtype), work("y", (Ho * places * K,), x.dtype)
+
+    def _out(self, x, work):
+        return work((self.name, "out"), (len(x), *self.pool.output_shape(self.response_shape(x))), x.dtype)

@@ -1,64 +1,108 @@
-"""All parameters laid end to end: the shards' gradients are added up and an optimizer's step is taken in one pass over memory."""
+"""What training steps use again and again: the shards' gradients, and two sets of parameters that take turns."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
+from .. import require
 from ..kernels.update import CHUNK
 from ..nn.optimizers import leaves
-from .parallel import shards
+from .parallel import slices
+from .stages import Tree
+from .update import FLAT
 
 HOP = 2**16  # numbers that a thread updates at least: for fewer, waking it would cost more than it saves
 
 
 class StepMemory:
-    """The arrays that a training step uses again and again.
+    """The arrays of a training step for batches of at most `count` shards; parameters lie end to end in each.
 
-    grads[i] is a tree, {layer: {param: array}}, for shard i's gradients. Parameters and optimizer state have two sets of arrays that take
-    turns: the old state stays whole until the new one is. decay is {layer: {param: wd}}, or None if the gradient is more than a decay:
-    then `begin` cannot be used.
+    Parameters and optimizer state have two sets of arrays: the old state stays whole until the new one is.
     """
 
-    def __init__(self, optimizer, params, count, decay):
-        self.optimizer, self.decay = optimizer, decay
+    def __init__(self, optimizer, params: Tree, count: int):
+        self.optimizer, self._flat = optimizer, FLAT.get(type(optimizer))
         self._leaves = [(layer, param, array.shape) for layer, param, array in leaves(params)]
-        sizes = [int(np.prod(shape)) for *_, shape in self._leaves]
-        self.bounds = np.concatenate([[0], np.cumsum(sizes)])
-        self.dtype = leaves(params)[0][2].dtype
-        self._shards = np.empty((count, self.bounds[-1]), self.dtype)
-        self.grads = [self._tree(row) for row in self._shards]
-        if decay is not None:
-            self._decay = np.array([decay[layer][param] for layer, param, _ in self._leaves], self.dtype)
-            self._multipliers = np.array([optimizer.multiplier(layer, param) for layer, param, _ in self._leaves])
-            self._sets = [{name: np.empty(self.bounds[-1], self.dtype) for name in ("theta", *optimizer.slots)} for _ in range(2)]
-            self._trees = [{name: self._tree(vector) for name, vector in arrays.items()} for arrays in self._sets]
-            self._rate = self._rates = None
-            self._turn, self._penalty = 0, np.zeros(-(-int(self.bounds[-1]) // CHUNK))
+        dtypes = {f"{layer}/{param}": array.dtype for layer, param, array in leaves(params)}
+        if len(set(dtypes.values())) > 1:
+            raise require.InputError("all parameters must have one dtype, got "
+                                     + ", ".join(f"{name} of {dtype}" for name, dtype in dtypes.items()))
+        self.dtype = next(iter(dtypes.values()))
+        self.bounds = np.concatenate([[0], np.cumsum([int(np.prod(shape)) for *_, shape in self._leaves])])
+        self._size = int(self.bounds[-1])
+        self._grads = np.empty((count, self._size), self.dtype)
+        self._grad_trees = [self._tree(row) for row in self._grads]
+        self._penalty = np.zeros(-(-self._size // CHUNK))
+        self._decay, self._decays = None, None  # as given, and as an array
+        if self._flat:
+            names = ("theta", *optimizer.slots)
+            self._multipliers = np.array([optimizer.multiplier(*leaf[:2]) for leaf in self._leaves])
+            self._rate, self._rates = None, None
+            self._sets = [{name: np.empty(self._size, self.dtype) for name in names} for _ in range(2)]
+            self._trees = [{name: self._tree(array) for name, array in arrays.items()} for arrays in self._sets]
+            self._turn = 0
 
-    def begin(self, params, state, count, parts):
-        """(tasks, params', state'): calling the tasks, in any order or at once, fills params' and state' from the first `count` shards."""
+    def grads(self, count: int) -> list[Tree]:
+        """A tree for each of `count` shards, for its gradients to be written into."""
+        if count > len(self._grads):
+            raise require.InputError(f"this StepMemory holds the gradients of {len(self._grads)} shards, asked for "
+                                     f"{count}: give it the number of shards of a full batch")
+        return self._grad_trees[:count]
+
+    def begin(self, params: Tree, state: dict, count: int, parts: int, decay: Tree, rest: Tree | None = None
+              ) -> tuple[list[Callable], Tree, dict]:
+        """(tasks, params', state') from the gradients of the first `count` shards and that of the KL:
+
+            g = grads[0] + grads[1] + ... + rest + decay theta,     decay {layer: {param: number}}, rest {layer: {param: array}}
+
+        Calling the tasks, in any order or at once, fills params' and state'. With an optimizer of the user's own the step is
+        its `update` of g, taken here: there are no tasks.
+        """
+        trees = self.grads(count)
+        for layer, param, array in leaves(rest or {}):
+            trees[0][layer][param] += array
+        decay = [decay.get(layer, {}).get(param, 0.0) for layer, param, _ in self._leaves]
+        if decay != self._decay:  # most often it is the last step's
+            self._decay, self._decays = decay, np.array(decay, self.dtype)
+        return (self._flat_step if self._flat else self._own_step)(params, state, count, parts)
+
+    def penalty(self) -> float:
+        """1/2 sum of decay theta^2 over the parameters that `begin` was given, once its tasks are done."""
+        return float(self._penalty.sum())
+
+    def _flat_step(self, params, state, count, parts):
         old, trees = self._sets[self._turn], self._trees[self._turn]
-        if params is not trees["theta"]:  # the first step, or a state from a checkpoint
-            for name, tree in ({"theta": params} | {slot: state[slot] for slot in self.optimizer.slots}).items():
+        given = {"theta": params} | {slot: state[slot] for slot in self.optimizer.slots}
+        for name, tree in given.items():
+            if tree is not trees[name]:  # the first step, or a state from a checkpoint
                 for layer, param, array in leaves(tree):
                     trees[name][layer][param][...] = array
         self._turn = 1 - self._turn
-        new, new_trees = self._sets[self._turn], self._trees[self._turn]
+        new, trees = self._sets[self._turn], self._trees[self._turn]
         rate = self.optimizer.rate_at(state["step"])
-        if rate != self._rate:  # most often it is the last step's
+        if rate != self._rate:
             self._rate, self._rates = rate, (rate * self._multipliers).astype(self.dtype)
         size = max(HOP, -(-len(self._penalty) // parts) * CHUNK)
-        tasks = [partial(self.optimizer.update_flat, self._shards[:count], rows, self.bounds, self._decay, self._rates, state["step"],
-                         old, new, self._penalty) for rows in shards(int(self.bounds[-1]), size)]
-        return tasks, new_trees["theta"], {"step": state["step"] + 1} | {slot: new_trees[slot] for slot in self.optimizer.slots}
+        tasks = [partial(self._flat, self.optimizer, self._grads[:count], rows, self.bounds, self._decays, self._rates,
+                         state["step"], old, new, self._penalty) for rows in slices(self._size, size)]
+        slots = {slot: trees[slot] for slot in self.optimizer.slots}
+        return tasks, trees["theta"], {"step": state["step"] + 1} | slots
 
-    def penalty(self):
-        """1/2 sum of decay theta^2 over the parameters that `begin` was given, once its tasks are done: KL/N up to its constant."""
-        return float(self._penalty.sum())
+    def _own_step(self, params, state, count, parts):
+        grads, self._penalty[:] = self._grads[0].copy(), 0
+        for more in self._grads[1:count]:
+            grads += more
+        tree = self._tree(grads)
+        for (layer, param, _), decay in zip(self._leaves, self._decays, strict=True):
+            theta = params[layer][param]
+            tree[layer][param] += decay * theta
+            self._penalty[0] += decay * np.vdot(theta, theta) / 2
+        return [], *self.optimizer.update(params, tree, state)
 
     def _tree(self, vector):
         """Views of one long vector in the shapes of the parameters."""
         tree = {}
-        for (layer, param, shape), start, stop in zip(self._leaves, self.bounds, self.bounds[1:], strict=False):
-            tree.setdefault(layer, {})[param] = vector[start:stop].reshape(shape)
+        for i, (layer, param, shape) in enumerate(self._leaves):
+            tree.setdefault(layer, {})[param] = vector[self.bounds[i]:self.bounds[i + 1]].reshape(shape)
         return tree

@@ -1,13 +1,14 @@
 """The one thread pool: a batch is cut into shards, and each thread runs a whole shard, forward and backward.
 
-Two pools that both spin (Numba's and OpenBLAS's) make a training step several times slower, so there is one: kernels are
-single-threaded and release the GIL, and BLAS is held to one thread while the pool is open. Shards do not depend on the
-number of threads and their results are combined in shard order, so 1 and N threads give the same bits.
+Two pools that both spin (Numba's and OpenBLAS's) make a training step several times slower, so there is one: kernels
+are single-threaded and release the GIL, and BLAS is held to one thread while the pool is open. Shards do not depend on
+the number of threads and their results are combined in shard order, so 1 and N threads give the same bits.
 """
 
 import itertools
 import os
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
@@ -16,12 +17,12 @@ from threadpoolctl import ThreadpoolController
 from .. import require
 
 _lock = threading.Lock()
-_blas = None  # the libraries to hold: found once, as looking takes milliseconds
+_blas = None  # the libraries to hold, found once: NumPy's is there from the import on, and looking takes milliseconds
 _open = 0  # how many pools are open in this process; the first holds BLAS, the last lets it go
 _limit = None
 
 
-def thread_count(threads=None):
+def thread_count(threads: int | None = None) -> int:
     """`threads`, or the environment's MINIBAYES_THREADS, or the number of processors this process may use."""
     if threads is not None:
         return require.integer("threads", threads, 1)
@@ -34,8 +35,8 @@ def thread_count(threads=None):
 
 
 @contextmanager
-def single_threaded_blas():
-    """Hold BLAS to one thread; restored when the last of several (possibly concurrent) holders leaves, also on an error."""
+def single_threaded_blas() -> Iterator[None]:
+    """Hold BLAS to one thread, until the last of several (possibly concurrent) holders leaves, also on an error."""
     global _blas, _open, _limit
     with _lock:
         if _open == 0:
@@ -53,12 +54,12 @@ def single_threaded_blas():
 
 
 class Pool:
-    """pool(function, items) -> the list of results, in order. The calling thread works too, so one less has to be woken."""
+    """pool(function, items) -> the results, in order. The calling thread works too: one less has to be woken."""
 
-    def __init__(self, threads, executor=None):
+    def __init__(self, threads: int, executor: ThreadPoolExecutor | None = None):
         self.threads, self._executor = threads, executor
 
-    def __call__(self, function, items):
+    def __call__(self, function: Callable, items: Iterable) -> list:
         items = list(items)
         if self._executor is None or len(items) == 1:
             return [function(item) for item in items]
@@ -83,8 +84,9 @@ class Pool:
 
 
 @contextmanager
-def pool(threads=None):
-    """A Pool of `threads` threads, the calling one included; the others are gone when the context closes. BLAS has one while it is open."""
+def pool(threads: int | None = None) -> Iterator[Pool]:
+    """A Pool of `threads` threads, the calling one included. The others are gone when the context closes; BLAS has one
+    thread while it is open."""
     threads = thread_count(threads)
     with single_threaded_blas():
         if threads == 1:
@@ -97,7 +99,10 @@ def pool(threads=None):
             executor.shutdown(wait=True, cancel_futures=True)
 
 
-def shards(count, size):
-    """Slices that cut `count` rows into runs of `size`, the last one shorter."""
+def slices(count: int, size: int) -> list[slice]:
+    """`count` rows cut into runs of `size`, the last one shorter."""
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+shards = slices
 

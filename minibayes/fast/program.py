@@ -1,128 +1,145 @@
-"""f(x, omega), fast: a network whose Conv2d-MaxPool2d pairs run as one stage, block by block, with a sparse backward.
+"""f(x, omega), fast: a network whose Conv2d-MaxPool2d pairs and chains of dense layers run as one stage each.
 
-FusedNetwork is a drop-in for Network in the training step and in prediction: same signatures, same results up to rounding (tested against
-the plain layers). Its caches live in workspaces, one per thread, and are valid until that thread's next forward.
+Program is a drop-in for Network, in training steps and in predictions: same signatures, same results up to rounding
+(tested against the plain layers). What is different, each measured to be faster than what it replaces:
+- a convolution, its bias, noise and pooling are one compiled call, block by block, and the response is not kept; a
+  chain of dense layers is one call too. Compiled code calls BLAS itself, so threads seldom meet at the
+  interpreter's lock;
+- dL/d(response) is non-zero at one place per pooling window and, of those, not where the unit was dropped: it is kept
+  as (value, argmax) and multiplied by row-sparse kernels. So is dL/df of a dense layer behind a ReLU. A dense product
+  takes over where too little is zero;
+- patches are unrolled along one axis only, or, with few channels, into one row per number of a patch;
+- passes that have work in common share it (routes.py).
 
-What is different, each measured to be faster than what it replaces:
-- a convolution, its bias, noise and pooling are one compiled call, block by block, and the response is not kept; a chain of dense layers is
-  one call too. Compiled code calls BLAS itself, so threads seldom meet at the interpreter's lock;
-- dL/d(response) is non-zero at one place per pooling window and, of those, not where the unit was dropped: it is kept as (value, argmax)
-  and multiplied by row-sparse kernels. So is dL/df of a dense layer behind a ReLU. A dense product takes over where too little is zero;
-- patches are unrolled along one axis only, or, with few channels, into one row per number of a patch.
-
-A layer of another class, a subclass too, runs as it is.
+A layer of another class, a subclass too, runs as it is. Caches live in workspaces, one per thread, and are valid
+until that thread's next forward; what else is returned is the caller's.
 """
 
 import threading
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ..nn.layers import Conv2d, Dense, ReLU
-from ..nn.network import Network, per_row
+from .. import require
+from ..nn.activations import ReLU
+from ..nn.conv import Conv2d
+from ..nn.key import Key
+from ..nn.layers import Dense, Layer
+from ..nn.network import Network
+from ..nn.place import Inputs, Outputs, Place
+from . import sweep
 from .conv_stage import ConvPool, fits
-from .routes import INPUTS, ROWS, SHARED_INPUTS, KernelRoute, SharedRoute
-from .stages import DenseStack, Plain, Workspace
+from .routes import KernelRoute, SharedRoute, SingleRoute, StageRoute
+from .stages import DenseStack, Plain, Tree, Workspace, in_rows
 
 
-class FusedNetwork(Network):
-    """The network `net`, computed in fused stages."""
+class Program(Network):
+    """The network `net`, computed in stages; its `passes` and `average` on `threads` threads (None: all, see parallel)."""
 
-    def __init__(self, net):
+    def __init__(self, net: Network, threads: int | None = None):
         super().__init__(net.input_shape, **net.layers)
-        names, self._stages = list(self.layers), []
-        while names:
-            name = names.pop(0)
-            layer, last = self.layers[name], self._stages[-1] if self._stages else None
-            if type(layer) is Conv2d and names and fits(self.layers[names[0]]):
-                self._stages.append(ConvPool(name, layer, self.layers[names.pop(0)]))
-            elif type(layer) is Dense and isinstance(last, DenseStack) and name not in self.noisy[:1]:
-                last.append(name, layer)
-            elif type(layer) is Dense:  # the first noise begins a stage
-                self._stages.append(DenseStack(name, layer))
-            elif type(layer) is ReLU and isinstance(last, DenseStack):
-                last.append_relu()
-            else:
-                self._stages.append(Plain(name, layer))
-        self._threads = threading.local()
-        self._kernel, self._shared = KernelRoute.of(self._stages), SharedRoute.of(self)
-        self._first = next(s for s in self._stages if s.layer.param_shapes())
+        self.threads, self.stages = threads, stages_of(self)
+        self._compiled = [(name, p, shape) for stage in self.stages for name in stage.compiled
+                          for p, shape in self.layers[name].param_shapes().items()]
+        self._first = next((stage for stage in self.stages if stage.name in self.param_shapes()), None)
+        self._threads, self._noise_shapes = threading.local(), {}
+        self._route = KernelRoute.of(self.stages) or StageRoute(self, self.stages)
+        self._shared_route = SharedRoute.of(self, self.stages) or SingleRoute.of(self, self.stages) or self._route
+
+    def __reduce__(self):
+        return Program, (Network(self.input_shape, **self.layers), self.threads)
 
     @property
-    def _work(self):
+    def work(self) -> Workspace:
+        """This thread's."""
         if not hasattr(self._threads, "work"):
             self._threads.work = Workspace()
         return self._threads.work
 
-    def forward(self, params, x, z):
-        self.shapes(x.shape[1:])
-        x, work, caches = writable(x), self._work, {}
-        for stage in self._stages:
-            x, caches[stage.name] = stage.forward(params, x, z, work)
-        return x, caches
+    def route(self, shared: bool) -> StageRoute | KernelRoute:
+        """The way to take for passes, each with one z for all inputs if shared."""
+        return self._shared_route if shared else self._route
 
-    def backward(self, params, caches, df, want_dx=True, out=None):
-        """As Network.backward; `out`, {name: {param: array}}, gives the arrays that the gradients are written into."""
-        work, grads, dx = self._work, {}, df
-        for stage in reversed(self._stages):
+    def forward(self, params: Tree, x: np.ndarray, z: dict[str, np.ndarray]) -> tuple[np.ndarray, dict]:
+        self._check_noise(x, z)
+        params, x, work, caches = self.ready(params, x.dtype), in_rows(x), self.work, {}
+        for stage in self.stages:
+            x, caches[stage.name] = stage.forward(params, x, z, work)
+        return x.copy(), caches
+
+    def backward(self, params: Tree, caches: dict, df: np.ndarray, want_dx: bool = True,
+                 out: Tree | None = None) -> tuple[np.ndarray | None, Tree]:
+        """As Network.backward; `out` has the arrays that the gradients are written into, in any memory order."""
+        given = out
+        if given is not None and any(not given[name][p].flags.carray for name, p, _ in self._compiled):
+            out = None
+        params, work, grads, dx = self.ready(params, df.dtype), self.work, {}, in_rows(df)
+        for stage in reversed(self.stages):
             last = stage is self._first and not want_dx
-            dx, g = stage.backward(params, caches[stage.name], dx, not last, work, out)
-            grads |= g
+            dx, more = stage.backward(params, caches[stage.name], dx, not last, work, out)
+            grads |= more
             if last:
                 break
-        return dx, grads
+        if out is not given:
+            for name, group in grads.items():
+                for p in group.keys() - {"z"}:
+                    given[name][p][...] = group[p]
+                    group[p] = given[name][p]
+        return dx.copy() if want_dx else None, grads
 
-    def prefix(self, params, x):
-        """As Network.prefix, but a first noisy convolution's bias is left to `suffix`."""
-        self.shapes(x.shape[1:])
-        x = writable(x)
-        if self._kernel:
-            return self._kernel.prefix(params, x, self._work)
-        for stage in self._stages:
-            if stage.name in self.noisy:
-                return stage.before_noise(params, x, self._work)
-            x = stage.value(params, x, {}, self._work)
-        return x
+    def passes(self, params: Tree, x: np.ndarray, key: Key, count: int, gather: Callable,
+               shared: bool = False) -> Iterable[tuple[slice, object]]:
+        """(inputs, summary of some of `count` passes there), in order: see sweep.passes."""
+        return sweep.passes(self, params, x, key, count, gather, shared)
 
-    def suffix(self, params, h, z, repeat=1):
-        """As Network.suffix; with `repeat`, so many rows of z in a row belong to each row of h."""
-        if not self.noisy:
-            return np.repeat(h, repeat, axis=0)
-        if self._kernel:
-            return self._kernel.passes(params, h, z, repeat, self._work)
-        work, started = self._work, False
-        for stage in self._stages:
-            if stage.name == self.noisy[0]:
-                started, h = True, stage.after_noise(params, h, z, repeat, work)
-            elif started:
-                h = stage.value(params, h, z, work)
-        return h
+    def average(self, params: Tree, x: np.ndarray, gather: Callable, pooled: dict[str, str] | None = None
+                ) -> Iterable[tuple[slice, object]]:
+        """(inputs, summary of f with z = E[z] there), in order: see sweep.average."""
+        return sweep.average(self, params, x, gather, pooled or {})
 
-    def expected_pooling(self, params, x, z, pooled):
-        x = writable(x)
-        for stage in self._stages:
-            if stage.name in pooled:
-                x = stage.expected(params, x, self._work)
-            else:
-                x = stage.value(params, x, z, self._work)
-        return x
+    def ready(self, params: Tree, dtype: np.dtype) -> Tree:
+        """params as compiled code, which looks at nothing, takes them: of these shapes, one dtype, row after row."""
+        copies = {}
+        for name, p, shape in self._compiled:
+            array = params[name][p]
+            if array.shape != shape or array.dtype != dtype:
+                raise require.InputError(f"params[{name!r}][{p!r}] must be {shape} of {dtype}, as x or df is, "
+                                         f"got {array.shape} of {array.dtype}")
+            if not array.flags.carray:
+                copies.setdefault(name, dict(params[name]))[p] = in_rows(array)
+        return dict(params) | copies if copies else params
 
-    def passes(self, params, h, z, T):
-        if self._shared and all(len(a) == T for a in z.values()) and len(h) > 1:
-            f = [self._shared.one_pass(params, h, {name: a[t:t + 1] for name, a in z.items()}, self._work).copy() for t in range(T)]
-            return np.stack(f, axis=1).reshape(len(h) * T, -1)
-        if not self._kernel:
-            z = per_row(z, len(h), T)
-        return self.suffix(params, h, z, T)
-
-    def rows_at_once(self, input_shape):
-        return ROWS if self._kernel else super().rows_at_once(input_shape)
-
-    def inputs_at_once(self, shared):
-        if self._kernel:
-            return INPUTS
-        return SHARED_INPUTS if shared and self._shared else super().inputs_at_once(shared)
+    def _check_noise(self, x, z):
+        """Network's check of z where it is not what `draw` gives."""
+        if x.shape[1:] not in self._noise_shapes:
+            shapes = self.shapes(x.shape[1:])
+            noise_shapes = {name: self.layers[name].noise_shape(shapes[name][0]) for name in self.noisy}
+            self._noise_shapes[x.shape[1:]] = noise_shapes
+        wanted = self._noise_shapes[x.shape[1:]]
+        if len(z) != len(wanted) or any([np.shape(z.get(n)) != (len(x), *shape) for n, shape in wanted.items()]):
+            self._check(x, z)
 
 
-def writable(x):
-    """x, or a copy of it if it is read-only: kernels would be compiled anew for that type."""
-    return x if x.flags.writeable else x.copy()
+def stages_of(net: Network) -> list[Plain]:
+    """The layers of a network in stages."""
+    stages, names = [], list(net.layers)
+    while names:
+        name = names.pop(0)
+        layer, last = net.layers[name], stages[-1] if stages else None
+        if type(layer) is Conv2d and usual(layer, Outputs) and names and fits(net.layers[names[0]]):
+            stages.append(ConvPool(name, layer, net.layers[names.pop(0)]))
+        elif type(layer) is Dense and usual(layer, Inputs):
+            if isinstance(last, DenseStack) and name not in net.noisy[:1]:
+                last.append(name, layer)
+            else:  # the first noise begins a stage
+                stages.append(DenseStack(name, layer))
+        elif type(layer) is ReLU and isinstance(last, DenseStack):
+            last.append_relu()
+        else:
+            stages.append(Plain(name, layer))
+    return stages
+
+
+def usual(layer: Layer, place: type[Place]) -> bool:
+    """Whether a layer has no noise, or noise without parameters that acts at `place`: what stages are made for."""
+    return not layer.noisy or type(layer.place) is place and not layer.noise.learned

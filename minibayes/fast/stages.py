@@ -1,17 +1,28 @@
-"""The stages of a FusedNetwork: a layer as it is, and dense layers one after another in one compiled call.
+"""The stages of a Program: a layer as it is, and dense layers one after another in one compiled call.
 
-A stage has forward(params, x, z, work) -> (y, cache) and backward(params, cache, df, want_dx, work, out) -> (dx, {layer: grads}), with the
-whole network's params and z, arrays from the workspace `work`, and `out` for the gradients, if given; and before_noise / after_noise, the
-two halves of `value` (forward without a cache) that a stage which begins with noise is cut into when everything before the noise is
-computed once for all passes.
+A stage has
+
+    forward(params, x, z, work) -> (y, cache)
+    value(params, x, z, work) -> y: forward without a cache
+    backward(params, cache, df, want_dx, work, out) -> (dx, {layer: grads})
+    before_noise, after_noise: the two halves of `value` that a stage which begins with noise is cut into when
+        everything before the noise is computed once for all passes
+
+with the whole network's params and z, arrays from the workspace `work`, and `out` for gradients, if given.
+`compiled` names the layers whose parameters go to kernels, which look neither at shapes nor at memory order.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
-from .. import kernels
-from ..nn.layers import Conv2d
+from .. import kernels, require
+from ..nn.conv import Conv2d
+from ..nn.layers import Layer
+from ..nn.place import Outputs
+
+Tree = dict[str, dict[str, np.ndarray]]  # {layer: {param: array}}
 
 
 class Workspace:
@@ -20,7 +31,7 @@ class Workspace:
     def __init__(self):
         self.arrays = {}
 
-    def __call__(self, name, shape, dtype):
+    def __call__(self, name: object, shape: tuple, dtype: object) -> np.ndarray:
         size = math.prod(shape)
         held = self.arrays.get(name)
         if held is None or held.size < size or held.dtype != dtype:
@@ -29,36 +40,76 @@ class Workspace:
 
 
 class Plain:
-    """A layer as it is."""
+    """A layer as it is. What it returns is looked at: a compiled stage after it would read past an array's end."""
 
-    def __init__(self, name, layer):
+    compiled = ()
+
+    def __init__(self, name: str, layer: Layer):
         self.name, self.layer = name, layer
+        self._weights = tuple(layer.param_shapes())
+        self._noise_last = type(layer) is Conv2d and type(layer.place) is Outputs
 
     def forward(self, params, x, z, work):
-        return self.layer.forward(params.get(self.name), x, z.get(self.name, 1))
+        z = z.get(self.name, 1)
+        y, cache = self._pair("forward", self.layer.forward(params.get(self.name), x, z))
+        shape = (len(x), *self.layer.output_shape(x.shape[1:]))
+        self._check("forward", "y", y, shape, x.dtype if x.dtype.kind == "f" else None)
+        return y, (cache, x.shape, np.shape(z))
 
     def backward(self, params, cache, df, want_dx, work, out):
-        dx, grads = self.layer.backward(params.get(self.name), cache, df, want_dx)
-        if not grads:
+        """out gets the gradients of the weights; where the noise learns, they hold "z", dL/dz, too."""
+        cache, x_shape, z_shape = cache
+        dx, grads = self._pair("backward", self.layer.backward(params.get(self.name), cache, df))
+        if want_dx:
+            self._check("backward", "dx", dx, x_shape, df.dtype)
+        wanted = {name: array.shape for name, array in params.get(self.name, {}).items() if name in self._weights}
+        if self.layer.noise.learned:
+            wanted["z"] = z_shape
+        if not isinstance(grads, Mapping) or set(grads) != set(wanted):
+            raise self._error("backward", f"the gradients {list(wanted)}", list(grads))
+        for name, shape in wanted.items():
+            self._check("backward", f"the gradient of {name!r}", grads[name], shape, df.dtype)
+        if not wanted:
             return dx, {}
         if out is not None:
-            for name in grads:
+            for name in self._weights:
                 out[self.name][name][...] = grads[name]
-            grads = out[self.name]
+            grads = {name: out[self.name].get(name, gradient) for name, gradient in grads.items()}
         return dx, {self.name: grads}
 
     def value(self, params, x, z, work):
         return self.forward(params, x, z, work)[0]
 
     def before_noise(self, params, x, work):
-        return self.layer.respond(params[self.name], x)[0] if isinstance(self.layer, Conv2d) else x
+        return self.layer.respond(params[self.name], x)[0] if self._noise_last else x
 
     def after_noise(self, params, h, z, repeat, work):
         """The rest of `value`, for `repeat` rows of z in a row on each row of h."""
         h = h if repeat == 1 else np.repeat(h, repeat, axis=0)
-        if isinstance(self.layer, Conv2d):
+        if self._noise_last:
             return np.multiply(h, z[self.name], dtype=h.dtype, casting="same_kind")
         return self.value(params, h, z, work)
+
+    def expected(self, params, x, pool, work):
+        """E[max over a window of `pool` of z (y + b)] for a z on each place."""
+        return pool.expected(self.layer.noise, self.layer.respond(params[self.name], x)[0])
+
+    def _pair(self, method, result):
+        if not isinstance(result, tuple) or len(result) != 2:
+            wanted = "(y, cache)" if method == "forward" else "(dx, grads)"
+            raise self._error(method, f"a pair {wanted}", f"a {type(result).__name__}")
+        return result
+
+    def _check(self, method, what, array, shape, dtype):
+        """dtype None: any."""
+        if not isinstance(array, np.ndarray) or array.shape != shape or dtype not in (None, array.dtype):
+            kind = "" if dtype is None else f"{dtype} "
+            got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
+            raise self._error(method, f"{what} as {kind}{shape}", got)
+
+    def _error(self, method, wanted, got):
+        return require.InputError(f"{method} of layer {self.name!r} ({type(self.layer).__name__}) must return {wanted}, "
+                                  f"got {got}")
 
 
 NO_NOISE = np.ones((1, 1), np.uint8)
@@ -69,11 +120,15 @@ class DenseStack(Plain):
 
     def __init__(self, name, layer):
         super().__init__(name, layer)
-        self.names, self.widths, self.relu = [name], [(layer.n_in, layer.n_out)], [False]
+        self.layers, self.relu = {}, []
+        self.append(name, layer)
+
+    @property
+    def compiled(self) -> tuple:
+        return tuple(self.layers)
 
     def append(self, name, layer):
-        self.names.append(name)
-        self.widths.append((layer.n_in, layer.n_out))
+        self.layers[name] = layer
         self.relu.append(False)
 
     def append_relu(self):
@@ -89,30 +144,46 @@ class DenseStack(Plain):
 
     def backward(self, params, cache, df, want_dx, work, out):
         x, Ms, zs, noisy, xzs, fs, ds = cache
-        grads = {name: grads_like(params[name]) if out is None else out[name] for name in self.names}
+        grads = {name: grads_like(params[name]) if out is None else out[name] for name in self.layers}
         dMs, dbs = self._params(grads)
         dx = work((self.name, "dx"), x.shape, x.dtype) if want_dx else x
-        kernels.dense_stack_backward(np.ascontiguousarray(df), x, Ms, zs, noisy, tuple(self.relu), xzs, fs, ds, dMs, dbs, want_dx, dx)
-        return dx if want_dx else None, dict(reversed(grads.items()))  # in the order of the chain rule, as from the layers
+        kernels.dense_stack_backward(np.ascontiguousarray(df), x, Ms, zs, noisy, tuple(self.relu), xzs, fs, ds,
+                                     dMs, dbs, want_dx, dx)
+        return dx if want_dx else None, dict(reversed(grads.items()))  # as from the layers, the last first
+
+    def before_noise(self, params, x, work):
+        return x
+
+    def after_noise(self, params, h, z, repeat, work):
+        return self.value(params, h if repeat == 1 else np.repeat(h, repeat, axis=0), z, work)
 
     def _params(self, params):
-        return tuple([params[name]["M"] for name in self.names]), tuple([params[name]["b"] for name in self.names])
+        own = [params[name] for name in self.layers]
+        return tuple([p["M"] for p in own]), tuple([p["b"] for p in own])
 
     def _noise(self, z, dtype):
         """(zs, noisy): z by layer, all of one dtype as compiled code wants it, and whether there is any."""
-        noisy, zs = tuple([name in z for name in self.names]), [z.get(name, NO_NOISE) for name in self.names]
+        noisy = tuple([name in z for name in self.layers])
+        zs = [z.get(name, NO_NOISE) for name in self.layers]
         if any([a.dtype != np.uint8 for a in zs]):
             zs = [a.astype(dtype, copy=False) for a in zs]
-        return tuple([np.ascontiguousarray(a) for a in zs]), noisy
+        return tuple([in_rows(a) for a in zs]), noisy
 
-    def _arrays(self, rows, dtype, work):
+    def _arrays(self, count, dtype, work):
         """(z o x, f, df) of every layer, for as many rows as last time or else anew."""
         held = work.arrays.get((self.name, "stack"))
-        if held is None or len(held[0][0]) != rows or held[0][0].dtype != dtype:
-            xzs, fs, ds = (tuple(np.empty((rows, width[side]), dtype) for width in self.widths) for side in (0, 1, 1))
-            held = work.arrays[self.name, "stack"] = xzs, fs, ds
+        if held is None or len(held[0][0]) != count or held[0][0].dtype != dtype:
+            n_in, n_out = zip(*[(layer.n_in, layer.n_out) for layer in self.layers.values()], strict=True)
+            held = tuple(tuple(np.empty((count, n), dtype) for n in widths) for widths in (n_in, n_out, n_out))
+            work.arrays[self.name, "stack"] = held
         return held
 
 
-def grads_like(params):
-    return {p: np.empty_like(a) for p, a in params.items()}
+def in_rows(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy if its rows do not follow one another in memory or it cannot be written to: for another kind
+    of array kernels would be compiled anew."""
+    return array if array.flags.carray else np.array(array, order="C")
+
+
+def grads_like(params: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {p: np.empty(a.shape, a.dtype) for p, a in params.items()}

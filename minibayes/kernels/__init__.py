@@ -6,6 +6,7 @@ All kernels are single-threaded and release the GIL; `fast.parallel` runs them s
 """
 
 from .convpool import (
+    Geometry,
     add_lines,
     conv_backward,
     conv_pool,
@@ -22,12 +23,12 @@ from .im2col import col2im, im2col
 from .mixture import mixture_quantile
 from .philox import bernoulli, gaussian, philox, uniform
 from .pool import expected_max_pool, max_pool, max_pool_backward, noisy_max_pool_backward
-from .sparse import compact, pooled_conv_dM, pooled_conv_dx, strips
+from .sparse import Lines, compact, pooled_conv_dM, pooled_conv_dx, strips
 from .update import adam, adam_shards, add_shards, sgd, sgd_shards
 
 __all__ = [
-    "adam", "adam_shards", "add_lines", "add_shards", "bernoulli", "col2im", "compact", "conv_backward", "conv_pool", "conv_pool_value",
-    "dense", "dense_stack", "dense_stack_backward", "expected_max_pool", "gaussian", "im2col", "lines", "max_pool", "max_pool_backward",
-    "mixture_quantile", "noisy_max_pool", "noisy_max_pool_backward", "noisy_max_pool_value", "philox", "planes", "pooled_conv_dM",
-    "pooled_conv_dx", "respond", "scatter", "sgd", "sgd_shards", "sparse_product", "strips", "uniform",
+    "Geometry", "Lines", "adam", "adam_shards", "add_lines", "add_shards", "bernoulli", "col2im", "compact", "conv_backward",
+    "conv_pool", "conv_pool_value", "dense", "dense_stack", "dense_stack_backward", "expected_max_pool", "gaussian", "im2col", "lines",
+    "max_pool", "max_pool_backward", "mixture_quantile", "noisy_max_pool", "noisy_max_pool_backward", "noisy_max_pool_value", "philox",
+    "planes", "pooled_conv_dM", "pooled_conv_dx", "respond", "scatter", "sgd", "sgd_shards", "sparse_product", "strips", "uniform",
 ]

@@ -6,10 +6,23 @@ A block's responses lie row by row, y[i, n, j, c]. Patches come in one of two fo
     planes   cols[(c, di, dj), i, n, j] = x[n, i*stride + di, j*stride + dj, c]         y = planes^T M^T
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 from .blas import gemm
+
+
+class Geometry(NamedTuple):
+    """A convolution and the pooling after it. All int: kernels are compiled once. In this file: their cache notices a change in it."""
+
+    k: int
+    stride: int
+    size: int  # of the pooling's window
+    pool_stride: int
+    narrow: int  # 1: patches as planes; 0: as lines
+    block: int  # images at a time
 
 
 @njit(nogil=True, cache=True)
@@ -67,46 +80,45 @@ def planes(x, k, stride, cols):
 
 
 @njit(nogil=True, cache=True)
-def respond(x, M, k, stride, narrow, cols, y):
+def respond(x, M, g, cols, y):
     """y[i, n, j, :] = sum_{di, dj, c} M[:, di, dj, c] x[n, i*stride + di, j*stride + dj, c], without the bias.
 
-    x (N, H, W, C), padded;  M (K, k*k*C), its columns in the order (c, di, dj) if narrow, else (di, dj, c);
-    cols: scratch of max(H, k*k*Ho/k) N Wo k C numbers;  y (Ho, N, Wo, K), written.
+    x (N, H, W, C), padded;  M (K, k*k*C), its columns in the order (c, di, dj) if narrow, else (di, dj, c);  g: the Geometry;
+    cols: scratch of N Wo k C numbers times H, or k Ho if narrow;  y (Ho, N, Wo, K), written.
     """
     N, H, _, C = x.shape
     Ho, _, Wo, K = y.shape
-    run, out = k * C, y.reshape(Ho, N * Wo, K)
-    if narrow:
+    k, run, out = g.k, g.k * C, y.reshape(Ho, N * Wo, K)
+    if g.narrow:
         patches = cols[:k * run * Ho * N * Wo].reshape(k * run, Ho, N, Wo)
-        planes(x, k, stride, patches)
+        planes(x, k, g.stride, patches)
         gemm(True, True, patches.reshape(k * run, -1), M, 0, out.reshape(-1, K))
         return
     patches = cols[:H * N * Wo * run].reshape(H, N, Wo, run)
-    lines(x, k, stride, patches)
+    lines(x, k, g.stride, patches)
     for di in range(k):
         M_di, beta = M[:, di * run:(di + 1) * run], 1 if di else 0
-        if stride == 1:
+        if g.stride == 1:
             gemm(False, True, patches[di:di + Ho].reshape(-1, run), M_di, beta, out.reshape(-1, K))
         else:
             for i in range(Ho):
-                gemm(False, True, patches[i * stride + di].reshape(-1, run), M_di, beta, out[i])
+                gemm(False, True, patches[i * g.stride + di].reshape(-1, run), M_di, beta, out[i])
 
 
 @njit(nogil=True, cache=True)
-def noisy_max_pool(y, image, line, W, b, z, size, stride, out, arg, slope):
+def noisy_max_pool(y, image, line, W, b, z, g, out, arg, slope):
     """out[n, p, q, c] = max_{di, dj} z[n, i, j, c] (y[n, i, j, c] + b[c]),  i = p*stride + di,  j = q*stride + dj.
 
-    arg = di*size + dj of the first maximum, slope = z there.  y: numbers, of which image n's row i is the W*C from n*image + i*line on;
-    b (C,);  z (N or 1, H or 1, W or 1, C);  out, arg, slope (N, P, Q, C) are written. A NaN in the window comes out as NaN. First down the
-    columns, in loops as long as a row of the image (v, s, a), then along the row.
+    arg = di*size + dj of the first maximum in this order (0 and -0 are equal), slope = z there.  y: numbers, of which image n's row i is
+    the W*C from n*image + i*line on;  b (C,);  z (N or 1, H or 1, W or 1, C);  out, arg, slope (N, P, Q, C) are written. A NaN in the
+    window comes out as NaN. First down the columns, in loops as long as a row of the image (v, s, a), then along the row.
     """
-    N, P, Q, C = out.shape
+    (N, P, Q, C), size, stride = out.shape, g.size, g.pool_stride
     zn, zi, zj = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1)
     bias, noise = np.empty(W * C, y.dtype), np.empty(W * C, z.dtype)
     v, s, a = np.empty(W * C, y.dtype), np.empty(W * C, y.dtype), np.empty(W * C, np.uint8)
-    for j in range(W):
-        for c in range(C):
-            bias[j * C + c] = b[c]
+    for e in range(W * C):
+        bias[e] = b[e % C]
     for n in range(N):
         for p in range(P):
             for di in range(size):
@@ -137,14 +149,13 @@ def noisy_max_pool(y, image, line, W, b, z, size, stride, out, arg, slope):
 
 
 @njit(nogil=True, cache=True)
-def noisy_max_pool_value(y, image, line, W, b, z, size, stride, repeat, out):
+def noisy_max_pool_value(y, image, line, W, b, z, g, repeat, out):
     """noisy_max_pool's out alone, for passes that have no backward; row n of z and out belongs to image n // repeat of y."""
-    N, P, Q, C = out.shape
+    (N, P, Q, C), size, stride = out.shape, g.size, g.pool_stride
     zn, zi, zj = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1)
     bias, noise, v = np.empty(W * C, y.dtype), np.empty(W * C, z.dtype), np.empty(W * C, y.dtype)
-    for j in range(W):
-        for c in range(C):
-            bias[j * C + c] = b[c]
+    for e in range(W * C):
+        bias[e] = b[e % C]
     for n in range(N):
         for p in range(P):
             for di in range(size):
@@ -168,37 +179,35 @@ def noisy_max_pool_value(y, image, line, W, b, z, size, stride, repeat, out):
 
 
 @njit(nogil=True, cache=True)
-def conv_pool(x, M, b, z, k, stride, narrow, size, pool_stride, block, cols, y, out, arg, slope):
+def conv_pool(x, M, b, z, g, cols, y, out, arg, slope):
     """noisy_max_pool of respond: out[n] = max-pool of z_n o (M * x_n + b), with arg and slope for backward.
 
     y: scratch of block Ho Wo K numbers;  cols as for respond with N = block.
     """
     N, H, W, _ = x.shape
-    Ho, Wo, K = (H - k) // stride + 1, (W - k) // stride + 1, len(M)
-    for first in range(0, N, block):
-        last = min(first + block, N)
-        count = last - first
-        respond(x[first:last], M, k, stride, narrow, cols, y[:Ho * count * Wo * K].reshape(Ho, count, Wo, K))
-        noisy_max_pool(y, Wo * K, count * Wo * K, Wo, b, z[first:last] if len(z) > 1 else z, size, pool_stride,
+    Ho, Wo, K = (H - g.k) // g.stride + 1, (W - g.k) // g.stride + 1, len(M)
+    for first in range(0, N, g.block):
+        last, count = first + g.block, min(g.block, N - first)
+        respond(x[first:last], M, g, cols, y[:Ho * count * Wo * K].reshape(Ho, count, Wo, K))
+        noisy_max_pool(y, Wo * K, count * Wo * K, Wo, b, z[first:last] if len(z) > 1 else z, g,
                        out[first:last], arg[first:last], slope[first:last])
 
 
 @njit(nogil=True, cache=True)
-def conv_pool_value(x, M, b, z, k, stride, narrow, size, pool_stride, block, cols, y, out):
+def conv_pool_value(x, M, b, z, g, cols, y, out):
     """conv_pool's out alone."""
     N, H, W, _ = x.shape
-    Ho, Wo, K = (H - k) // stride + 1, (W - k) // stride + 1, len(M)
-    for first in range(0, N, block):
-        last = min(first + block, N)
-        count = last - first
-        respond(x[first:last], M, k, stride, narrow, cols, y[:Ho * count * Wo * K].reshape(Ho, count, Wo, K))
-        noisy_max_pool_value(y, Wo * K, count * Wo * K, Wo, b, z[first:last] if len(z) > 1 else z, size, pool_stride, 1, out[first:last])
+    Ho, Wo, K = (H - g.k) // g.stride + 1, (W - g.k) // g.stride + 1, len(M)
+    for first in range(0, N, g.block):
+        last, count = first + g.block, min(g.block, N - first)
+        respond(x[first:last], M, g, cols, y[:Ho * count * Wo * K].reshape(Ho, count, Wo, K))
+        noisy_max_pool_value(y, Wo * K, count * Wo * K, Wo, b, z[first:last] if len(z) > 1 else z, g, 1, out[first:last])
 
 
 @njit(nogil=True, cache=True)
-def scatter(delta, arg, size, stride, dy):
+def scatter(delta, arg, g, dy):
     """dy[i*, n, j*, c] += delta[n, p, q, c]: the compact derivative of a pooling written out.   dy (H, N, W, C), written."""
-    N, P, Q, C = delta.shape
+    (N, P, Q, C), size, stride = delta.shape, g.size, g.pool_stride
     apart = stride == size and P * size == dy.shape[0] and Q * size == dy.shape[2]  # every place lies in exactly one window
     if not apart:
         dy[:] = 0
@@ -219,20 +228,19 @@ def scatter(delta, arg, size, stride, dy):
 
 
 @njit(nogil=True, cache=True)
-def conv_backward(x, M, delta, arg, k, stride, narrow, size, pool_stride, block, cols, y, dM, want_dx, dx):
+def conv_backward(x, M, delta, arg, g, cols, y, dM, want_dx, dx):
     """dM = sum_n dy_n^T patches_n and, if wanted, dx = the adjoint of unrolling, of dy M, by dense products.
 
     M (K, k*k*C) in the order (di, dj, c), dM in the order of respond's M;  cols, y: scratch as for conv_pool;  dM, dx are written.
     """
-    N, H, W, C = x.shape
-    Ho, Wo, K, run = (H - k) // stride + 1, (W - k) // stride + 1, len(M), k * C
+    (N, H, W, C), K, k, stride = x.shape, len(M), g.k, g.stride
+    Ho, Wo, run = (H - k) // stride + 1, (W - k) // stride + 1, k * C
     dM[:] = 0
-    for first in range(0, N, block):
-        last = min(first + block, N)
-        count = last - first
+    for first in range(0, N, g.block):
+        last, count = first + g.block, min(g.block, N - first)
         places, dy = Ho * count * Wo, y[:Ho * count * Wo * K].reshape(Ho, count, Wo, K)
-        scatter(delta[first:last], arg[first:last], size, pool_stride, dy)
-        if narrow:
+        scatter(delta[first:last], arg[first:last], g, dy)
+        if g.narrow:
             patches = cols[:k * run * places].reshape(k * run, Ho, count, Wo)
             planes(x[first:last], k, stride, patches)
             gemm(True, True, dy.reshape(places, K), patches.reshape(k * run, places), 1, dM)

@@ -5,10 +5,24 @@ of numbers, and nothing is built by im2col or taken apart by col2im. Places in m
 the end, so that no loop has to look whether it is.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 CONTRACT = {"contract"}  # a multiplication and an addition may be rounded once (fma): no NaN, zero or order is changed by that
+
+
+class Lines(NamedTuple):
+    """How patches lie in numbers: patch (i, j) of image n begins at line n*count + i*row, number j*place.
+
+    Images as they are:  row = stride, place = stride*C.   Strips, a patch in one run:  row = 1, place = stride*k*C.
+    """
+
+    count: int  # lines of an image
+    length: int  # numbers of a line
+    row: int
+    place: int
 
 
 @njit(nogil=True, cache=True)
@@ -30,14 +44,15 @@ def strips(x, k, stride, out):
 
 
 @njit(nogil=True, cache=True, fastmath=CONTRACT)
-def pooled_conv_dM(delta, arg, size, pool_stride, x, H, L, row, place, value, offset, dM):
+def pooled_conv_dM(delta, arg, size, pool_stride, x, lines, value, offset, dM):
     """dM[c, di, :] = sum over (n, p, q) of delta[n, p, q, c] x[n, i*row + di, j*place : j*place + run], (i, j) the argmax.
 
-    delta, arg (N, P, Q, K) as from noisy_max_pool_backward;  x: numbers, H lines of L for each image;  dM (K, k, run), written;
+    delta, arg (N, P, Q, K) as from noisy_max_pool_backward;  x: numbers, in which patches lie as `lines` says;  dM (K, k, run), written;
     value, offset: scratch of N*P*Q + 8 numbers (the list of one channel's non-zeros).
-    Images as they are: row = stride, place = stride*C, run = k*C. Strips: k = 1, row = 1, place = stride*k*C, run >= k*k*C.
+    Images as they are: run = k*C. Strips: dM (K, 1, run), run >= k*k*C.
     """
     N, P, Q, K = delta.shape
+    H, L, row, place = lines
     k, run, line = np.uint64(dM.shape[1]), np.uint64(dM.shape[2]), np.uint64(L)
     within = np.empty(size * size, np.uint64)  # where the places of a window lie, from its first: a table, as divisions are slow
     for w in range(size * size):

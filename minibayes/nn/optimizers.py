@@ -75,12 +75,6 @@ class SGD(Optimizer):
                         *(flat(tree[layer][param]) for tree in (new, slots["v"])))
         return new, {"step": state["step"] + 1, "v": slots["v"]}
 
-    def update_flat(self, shards, rows, bounds, decay, rate, step, old, new, penalty):
-        """`update` of the numbers `rows` of all parameters laid end to end, with the shards' gradients and decay * theta added up first."""
-        dtype = old["theta"].dtype.type
-        kernels.sgd_shards(shards, rows.start, rows.stop, bounds, decay, rate, old["theta"], old["v"], dtype(self.momentum),
-                           new["theta"], new["v"], penalty)
-
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
@@ -109,15 +103,10 @@ class Adam(Optimizer):
             dtype = theta.dtype.type
             rate = dtype(self.rate_at(state["step"]) * self.multiplier(layer, param))
             kernels.adam(*(flat(tree[layer][param]) for tree in (params, grads, state["m"], state["s"])), rate,
-                         *self._constants(dtype, state["step"]), *(flat(tree[layer][param]) for tree in (new, slots["m"], slots["s"])))
+                         *self.constants(dtype, state["step"]), *(flat(tree[layer][param]) for tree in (new, slots["m"], slots["s"])))
         return new, {"step": state["step"] + 1, "m": slots["m"], "s": slots["s"]}
 
-    def update_flat(self, shards, rows, bounds, decay, rate, step, old, new, penalty):
-        """`update` of the numbers `rows` of all parameters laid end to end, with the shards' gradients and decay * theta added up first."""
-        kernels.adam_shards(shards, rows.start, rows.stop, bounds, decay, rate, old["theta"], old["m"], old["s"],
-                            *self._constants(old["theta"].dtype.type, step), new["theta"], new["m"], new["s"], penalty)
-
-    def _constants(self, dtype, step):
+    def constants(self, dtype, step):
         """beta1, beta2, epsilon and the corrections 1 - beta^t of step t = step + 1."""
         t = step + 1
         return tuple(dtype(v) for v in (self.beta1, self.beta2, self.epsilon, 1 - self.beta1**t, 1 - self.beta2**t))
