@@ -10,5 +10,8 @@ Each returns what it found and prints nothing; `passed` says whether it agrees, 
 from ..bayes.explain import Explanation, Term, explain
 from .derivatives import GradientCheck, adjoint_check, gradient_check
 from .estimates import UnbiasedCheck, unbiased_check
+from .grade_layer import layer
+from .verdict import Finding, Verdict
 
-__all__ = ["Explanation", "GradientCheck", "Term", "UnbiasedCheck", "adjoint_check", "explain", "gradient_check", "unbiased_check"]
+__all__ = ["Explanation", "Finding", "GradientCheck", "Term", "UnbiasedCheck", "Verdict", "adjoint_check", "explain",
+           "gradient_check", "layer", "unbiased_check"]

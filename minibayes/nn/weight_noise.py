@@ -143,7 +143,7 @@ class Local(Place):
         return {"W": M * (mean + std * z.reshape(len(z), *M.shape)), "b": params["b"].copy()}
 
     def _mean_and_std(self, layer, params):
-        """E[z] and the standard deviation of z, as numbers or (K, D)."""
+        """E[z] and the standard deviation of z, as numbers or (K, D), in the dtype of M."""
         mean, second = layer.noise.moments(layer.phi(params))
-        std = np.sqrt(second - np.square(mean))
+        std = np.asarray(np.sqrt(second - np.square(mean)), params["M"].dtype)
         return mean, np.reshape(std, ()) if np.size(std) == 1 else matrix(std)
