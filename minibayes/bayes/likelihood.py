@@ -18,6 +18,8 @@ class Likelihood(Registered, kind="likelihood"):
 
         @dataclass(frozen=True)
         class Poisson(bayes.Likelihood):                                # y ~ Poisson(e^f)
+            support = "count"
+
             def nll(self, f, y):
                 rate = np.exp(f)
                 return (rate - y * f + log_factorial(y)).sum(axis=1), rate - y
@@ -28,11 +30,12 @@ class Likelihood(Registered, kind="likelihood"):
     `minibayes.checks.likelihood` grades what was written.
     """
 
+    support = "real"  # what numbers y may be: "real", "positive", "unit" (from 0 to 1) or "count"; "label" for classes
     normal = False  # whether p(y | f) is normal with the mean and variance of `mean_and_variance`: quantiles ask
 
     def targets(self, name: str, y, count: int, outputs: int) -> np.ndarray:
-        """y checked, with one row per input; an error that says what is wrong. Finite real numbers (count, outputs) by default."""
-        return targets.numbers(name, y, count, outputs)
+        """y checked, with one row per input; an error that says what is wrong. By default numbers (count, outputs) in `support`."""
+        return targets.numbers(name, y, count, outputs, self.support)
 
     def nll(self, f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(-log p(y_n | f_n), df): nats, (B,), with every constant, and its derivative in f, (B, K), in the dtype of f."""
@@ -66,6 +69,8 @@ class Likelihood(Registered, kind="likelihood"):
 @dataclass(frozen=True)
 class Categorical(Likelihood):
     """p(y = c | f) = softmax(f)_c."""
+
+    support = "label"
 
     def targets(self, name: str, y, count: int, outputs: int) -> np.ndarray:
         """y as int64 labels (count,) in 0..outputs-1, or an error that says what is wrong."""

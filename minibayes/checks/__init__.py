@@ -11,7 +11,9 @@ from ..bayes.explain import Explanation, Term, explain
 from .derivatives import GradientCheck, adjoint_check, gradient_check
 from .estimates import UnbiasedCheck, unbiased_check
 from .grade_layer import layer
+from .grade_likelihood import likelihood
+from .grade_noise import noise
 from .verdict import Finding, Verdict
 
 __all__ = ["Explanation", "Finding", "GradientCheck", "Term", "UnbiasedCheck", "Verdict", "adjoint_check", "explain",
-           "gradient_check", "layer", "unbiased_check"]
+           "gradient_check", "layer", "likelihood", "noise", "unbiased_check"]

@@ -1,0 +1,264 @@
+"""Does a noise keep what nn.Noise promises: draws from counters alone, its moments, and dL/dphi through z = T(phi, eps)?"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from .. import require, storage
+from ..bayes import Categorical, Prior
+from ..nn import Dense, Key, Network, Rows
+from .slopes import compare, constant, near
+from .verdict import Examination, Failed, Verdict, call
+
+ERRORS = 4  # standard errors of the sample
+
+
+def noise(noise, *, draws: int = 20_000, units: int = 4, seed: int = 0) -> Verdict:
+    """Grade a noise by draws of `units` units for so many examples; prints nothing and raises nothing that the noise does.
+
+    What is statistical passes within 4 standard errors of the sample: with the same seed the verdict is always the same.
+    """
+    exam = Examination(noise)
+    with exam.part("save", "can be saved and loaded"):
+        storage.check_readable(Network((2,), layer=replace(Dense(2, 2), noise=noise)), Prior(), Categorical())
+    phi = None
+    with exam.part("start", "phi_0 broadcasts to the units, in float64") as wrong:
+        wrong(starts(noise))
+        phi = call(noise, "start", (units,))
+    eps = None
+    with exam.part("draw", "shape and dtype, finite") as wrong:
+        wrong(drawn(noise, seed))
+        eps = draw(noise, Key(seed).of("layer"), np.arange(draws), 0, (units,), np.float64)
+    if eps is None or phi is None or not exam.findings[-1].passed:
+        return exam.verdict()
+    with exam.part("reproducible", "a row is a function of (seed, layer, example, pass) alone, however a batch is cut") as wrong:
+        wrong(reproducible(noise, seed))
+    if noise.random:
+        with exam.part("independent", "between units, examples, passes, layers and seeds") as wrong:
+            wrong(independent(noise, eps, seed))
+    cases = [("", phi)] + ([(" at another phi", moved(phi, seed))] if phi else [])
+    for note, at in cases:
+        with exam.part(f"z{note}", "T(phi, eps) in the shape and dtype of eps") as wrong:
+            wrong(transforms(noise, at, eps[:3]))
+        with exam.part(f"moments{note}", f"agree with {draws} draws of {units} units") as wrong:
+            wrong(moments(noise, at, eps))
+        examine_points(exam, noise, note, at)
+        if at:
+            for name in at:
+                with exam.part(f"dL/d{name}{note}", "agrees with differences, eps frozen") as wrong:
+                    wrong(pull(noise, at, eps[:6], name, seed))
+        if noise.local:
+            with exam.part(f"local{note}", "z is normal, and T linear in eps") as wrong:
+                wrong(normal(noise, at, eps, seed))
+    return exam.verdict()
+
+
+def draw(noise, key, examples, passes, shape, dtype):
+    """eps of `shape` for so many examples of one pass, or of the pass of each."""
+    passes = np.broadcast_to(passes, np.shape(examples))
+    rows = Rows.of(key, len(examples), np.asarray(examples), np.asarray(passes), dtype)
+    return call(noise, "draw", key, (len(examples), *shape), rows)
+
+
+def moved(phi, seed) -> dict:
+    """Another phi, near the first."""
+    rng = np.random.default_rng([seed, 6])
+    return {name: a + 0.3 * rng.standard_normal(a.shape) for name, a in phi.items()}
+
+
+def starts(noise) -> str:
+    for shape in ((1,), (3,), (1, 1, 4), (2, 3)):
+        phi = call(noise, "start", shape)
+        for name, a in phi.items():
+            if name in ("M", "b", "z"):
+                return f"start calls a parameter {name!r}, a name that the layer has"
+            if not hasattr(a, "dtype") or a.dtype != np.float64:
+                return f"start gives {name} as {getattr(a, 'dtype', type(a).__name__)}, and must give a float64 array"
+            if a.ndim != len(shape) or any(i not in (1, n) for i, n in zip(a.shape, shape, strict=True)):
+                return (f"start({shape}) gives {name} of shape {a.shape}: it must have as many axes as a unit's shape has, each of "
+                        f"that size or 1, such as {(1,) * len(shape)} for one number a layer")
+    return ""
+
+
+def drawn(noise, seed) -> str:
+    for dtype in (np.float32, np.float64):
+        for shape in ((3,), (2, 1, 3)):
+            eps = draw(noise, Key(seed).of("layer"), np.arange(5), 0, shape, dtype)
+            if np.shape(eps) != (5, *shape):
+                return f"draw gives the shape {np.shape(eps)} where {(5, *shape)} is asked for"
+            if eps.dtype.kind == "f" and eps.dtype != dtype:
+                return f"draw gives {eps.dtype} where rows.dtype is {np.dtype(dtype)}: end it in .astype(rows.dtype)"
+            if eps.dtype.kind not in "fub":
+                return f"draw gives {eps.dtype}: it must be rows.dtype, or uint8 for a mask"
+            if not np.isfinite(eps).all():
+                return "draw gives NaN or infinite numbers"
+    return ""
+
+
+def reproducible(noise, seed) -> str:
+    key, examples, passes = Key(seed).of("layer"), np.arange(12), np.arange(12) % 3
+    whole, order = draw(noise, key, examples, passes, (5,), np.float32), np.random.default_rng(0).permutation(12)
+    if not np.array_equal(whole, draw(noise, key, examples, passes, (5,), np.float32)):
+        return "the same key and rows give other numbers the second time: draw from key.uniform, key.normal or key.bernoulli alone"
+    for said, some in (("in another order", order), ("in two batches", slice(7, 12)), ("alone", slice(4, 5))):
+        if not np.array_equal(whole[some], draw(noise, key, examples[some], passes[some], (5,), np.float32)):
+            return (f"an example drawn {said} gets other numbers: they must be a function of its rows.examples and rows.passes alone, "
+                    "as those of key.uniform, key.normal and key.bernoulli are")
+    return ""
+
+
+def independent(noise, eps, seed) -> str:
+    key, n, units = Key(seed).of("layer"), len(eps), eps.shape[1]
+    base = eps.astype(np.float64)
+    if not base.std():
+        return ""  # a mask with keep = 1: if it should vary, the moments say so
+    others = {"another pass": draw(noise, key, np.arange(n), 1, (units,), np.float64),
+              "another layer": draw(noise, Key(seed).of("other"), np.arange(n), 0, (units,), np.float64),
+              "another seed": draw(noise, Key(seed + 1).of("layer"), np.arange(n), 0, (units,), np.float64),
+              "the next example": np.roll(base, 1, axis=0)}
+    others |= {f"the unit {lag} further on": np.roll(base, lag, axis=1) for lag in range(1, units)}
+    for what, other in others.items():
+        product = (base - base.mean()) * (other.astype(np.float64) - other.mean())
+        correlation = product.mean() / base.var()
+        if np.array_equal(base, other):
+            return f"{what} has the same draws: use the key and the rows as they are given"
+        # 1e-9: the correlation of what hardly varies, such as keep = 1 - 1e-6, rests on few products
+        if abs(product.mean()) > ERRORS * product.std() / np.sqrt(product.size) + 1e-9:
+            return f"draws are correlated with those of {what}: correlation {correlation:.3g}"
+    return ""
+
+
+def transforms(noise, phi, eps) -> str:
+    for dtype in (np.float32, np.float64):
+        at = {name: a.astype(dtype) for name, a in phi.items()}
+        given = eps if eps.dtype.kind != "f" else eps.astype(dtype)
+        frozen, before = given.copy(), {name: a.copy() for name, a in at.items()}
+        z = call(noise, "z", at, given)
+        if np.shape(z) != given.shape:
+            return f"z gives the shape {np.shape(z)} for eps of shape {given.shape}"
+        if z.dtype.kind == "f" and z.dtype != dtype:
+            return f"z comes as {z.dtype} where phi and eps are {np.dtype(dtype)}"
+        if not np.array_equal(frozen, given) or any(not np.array_equal(a, at[name]) for name, a in before.items()):
+            return "z writes into what it was given"
+        if not np.array_equal(z, call(noise, "z", at, given)):
+            return "z gives something else the second time: what is random is eps"
+    return ""
+
+
+def moments(noise, phi, eps) -> str:
+    """The claimed E[z] and E[z^2] beside the sample's."""
+    z = np.asarray(call(noise, "z", phi, eps), np.float64)
+    made = call(noise, "moments", phi)
+    if not hasattr(made, "__len__") or len(made) != 2:
+        return "moments must return two numbers, or arrays: E[z], E[z^2]"
+    for claimed, what in zip(made, ("E[z]", "E[z^2]"), strict=True):
+        if np.ndim(claimed) and np.broadcast_shapes(np.shape(claimed), z.shape[1:]) != z.shape[1:]:
+            return f"moments gives {what} of shape {np.shape(claimed)}, which is not that of phi"
+    # unit by unit where phi says so, else of all
+    each = np.size(made[0]) > 1 or np.size(made[1]) > 1 or any(a.size > 1 for a in phi.values())
+    z = z if each else z.reshape(-1, 1)
+    first, second = (np.broadcast_to(np.asarray(c, np.float64).reshape(-1), z.shape[1:]) for c in made)
+
+    def agrees(claimed, values):
+        error = values.std(axis=0) / np.sqrt(len(values))
+        return bool(np.all(np.abs(claimed - values.mean(axis=0)) <= ERRORS * error + 1e-7 * (1 + np.abs(claimed))))
+    m1, m2, variance = z.mean(axis=0), (z * z).mean(axis=0), z.var(axis=0)
+    found = f"the draws have {m1.mean():.4g}, and moments says {first.mean():.4g}"
+    if not agrees(first, z):
+        if agrees(first, z * z):
+            return f"E[z] is what E[z^2] should be: {found}"
+        if agrees(1 - first, z):
+            return f"E[z] is 1 - E[z], such as P(z = 0) for P(z = 1): {found}"
+        return f"E[z] is wrong{factor(first, z, agrees)}: {found}"
+    if agrees(second, z * z):
+        return ""
+    found = f"the draws have {m2.mean():.4g}, and moments says {second.mean():.4g}"
+    deviations = (z - m1) ** 2
+    if agrees(second, deviations):
+        return f"E[z^2] is what Var[z] should be: E[z]^2 is to be added: {found}"
+    if np.allclose(second, first**2):
+        return f"the second moment is the square of the mean, E[z]^2 instead of E[z^2]: Var[z] is to be added: {found}"
+    if agrees(second, z):
+        return f"E[z^2] is what E[z] should be: {found}"
+    if agrees((second - first**2) ** 2, deviations):
+        return f"E[z^2] has the standard deviation in the place of the variance: {found}"
+    if np.all(second > first**2) and agrees(np.sqrt(second - first**2), deviations):
+        return f"E[z^2] has the square of the variance in the place of the variance: {found}"
+    said = factor(second - first**2, deviations, agrees)
+    return f"E[z^2] is wrong{', the variance in it' * bool(said)}{said or factor(second, z * z, agrees)}: {found}" + (
+        "" if variance.any() else "; the draws do not vary")
+
+
+def factor(claimed, values, agrees) -> str:
+    for number, said in ((2, "2"), (3, "3"), (4, "4"), (12, "12"), (1 / 2, "1/2"), (1 / 3, "1/3"), (1 / 4, "1/4"), (1 / 12, "1/12")):
+        if agrees(claimed / number, values):
+            return f", {said} times what it should be"
+    return ", of the wrong sign" if agrees(-claimed, values) else ""
+
+
+def examine_points(exam: Examination, noise, note: str, phi):
+    """points(order), if it is written, against moments."""
+    name = f"points{note}"
+    one = {p: a.reshape(-1)[:1] for p, a in phi.items()}
+    try:
+        values, weights = noise.points(32)
+    except require.InputError:
+        return exam.add(name, None, "not written: truth.exact cannot enumerate this noise", judged=False)
+    except Exception as error:
+        return exam.add(name, f"points raised {type(error).__name__}: {error}")
+    with exam.part(name, "weights add up to 1, and give the moments") as wrong:
+        if np.ndim(values) != 1 or np.shape(values) != np.shape(weights):
+            raise Failed(f"points must give (values, weights), two rows of one length, got {np.shape(values)}, {np.shape(weights)}")
+        if not near(np.sum(weights), 1.0):
+            wrong(f"the weights add up to {np.sum(weights):.6g}, not to 1")
+        z = np.asarray(call(noise, "z", one, np.asarray(values)), np.float64)
+        for claimed, power, what in zip(call(noise, "moments", one), (1, 2), ("E[z]", "E[z^2]"), strict=True):
+            found = float(weights @ z**power)
+            if not near(found, float(np.ravel(claimed)[0]), 1e-4):
+                wrong(f"points gives {what} = {found:.6g}, and moments {float(np.ravel(claimed)[0]):.6g}")
+
+
+def pull(noise, phi, eps, name, seed) -> str:
+    """dL/dphi of L = <c, z> beside differences, and that it is the sum over rows."""
+    c = np.random.default_rng([seed, 4]).standard_normal(eps.shape)
+    before = c.copy()
+    made = call(noise, "pull", phi, eps, c)
+    if set(made) != set(phi):
+        return f"pull gives {sorted(made)}, and must give {sorted(phi)}: the names of phi"
+    if not np.array_equal(c, before):
+        return "pull writes into dz"
+    if np.shape(made[name]) != phi[name].shape:
+        return (f"pull gives dL/d{name} of shape {np.shape(made[name])}, and must of {phi[name].shape}: "
+                "sum over the rows, and over the units that share a number")
+    z = np.asarray(call(noise, "z", phi, eps), np.float64)
+
+    def loss(v, weight=c):
+        return float((weight * call(noise, "z", phi | {name: v}, eps)).sum())
+    factors = {f"the factor {name}": phi[name], f"the factor exp({name})": np.exp(phi[name]),
+               f"the factor exp({name}/2)": np.exp(phi[name] / 2), f"the factor exp(2 {name})": np.exp(2 * phi[name])}
+    instead = {"does not multiply by dz": lambda v: loss(v, np.ones_like(c)),
+               "lacks the factor eps": lambda v: loss(v, c / np.where(eps == 0, 1, eps)),
+               "has the factor eps once too often": lambda v: loss(v, c * eps),
+               "lacks the factor z": lambda v: loss(v, c / np.where(z == 0, 1, z))}
+    ratio = constant(np.ravel(made[name]).astype(float), np.ravel(sum(
+        np.asarray(call(noise, "pull", phi, eps[n:n + 1], c[n:n + 1])[name], np.float64) for n in range(len(eps)))))
+    if ratio is not None and near(ratio, 1 / len(eps)):
+        return f"dL/d{name} is the mean over the rows, and must be the sum"
+    return compare(f"dL/d{name}", loss, phi[name], made[name], factors, instead) or (
+        "" if ratio is None or near(ratio, 1.0) else f"dL/d{name} is not the sum of what its rows give alone")
+
+
+def normal(noise, phi, eps, seed) -> str:
+    """What the place Local takes from a noise that says local = True."""
+    z = np.asarray(call(noise, "z", phi, eps), np.float64)
+    n = (z - z.mean(axis=0)) / z.std(axis=0)
+    for power, wanted, spread in ((3, 0, np.sqrt(15)), (4, 3, np.sqrt(96))):
+        if abs((n**power).mean() - wanted) > ERRORS * spread / np.sqrt(n.size):
+            return f"local is True, but z is not normal: its standardised moment {power} is {(n**power).mean():.3g}, not {wanted}"
+    if not phi:
+        return ""
+    zero, one, two = (np.asarray(call(noise, "z", phi, np.full((1, eps.shape[1]), v)), np.float64) for v in (0.0, 1.0, 2.0))
+    first, second = (np.asarray(m, np.float64) for m in call(noise, "moments", phi))
+    if not near(two - one, one - zero) or not near(one - zero, np.broadcast_to(np.sqrt(second - first**2), one.shape), 1e-4):
+        return "local is True, but T(phi, 1) - T(phi, 0) is not the standard deviation of z: draw must give N(0, 1), and T be E[z] + std eps"
+    return ""
