@@ -13,7 +13,8 @@ from .estimates import UnbiasedCheck, unbiased_check
 from .grade_layer import layer
 from .grade_likelihood import likelihood
 from .grade_noise import noise
+from .grade_rule import rule
 from .verdict import Finding, Verdict
 
 __all__ = ["Explanation", "Finding", "GradientCheck", "Term", "UnbiasedCheck", "Verdict", "adjoint_check", "explain",
-           "gradient_check", "layer", "likelihood", "noise", "unbiased_check"]
+           "gradient_check", "layer", "likelihood", "noise", "rule", "unbiased_check"]
