@@ -7,7 +7,7 @@ import numpy as np
 
 from ..bayes import kl
 from ..nn import Conv2d, Delta, Dense, Inputs, Local, Network, Outputs, Weights
-from .rays import Ray
+from .rays import WEIGHTS, Ray
 from .slopes import compare, near
 from .verdict import Examination, Failed, Verdict, call
 
@@ -164,8 +164,8 @@ def values(exam: Examination, ray: Ray, net, name: str, prior, log_p, place: str
             wrong(judge(what, np.array(found), [Parts(ray, q.rays(q.params | step), log_p).minus(base) for step in some]))
 
 
-MOMENTS = {"E[z^2]": lambda z: (z**2).mean(), "E[z]": lambda z: z.mean(), "E|z|": lambda z: np.abs(z).mean(),
-           "E[z]^2": lambda z: z.mean() ** 2, "Var[z]": lambda z: z.var(), "": lambda z: 1.0}
+MOMENTS = {"E[z^2]": lambda z: WEIGHTS @ z**2, "E[z]": lambda z: WEIGHTS @ z, "E|z|": lambda z: WEIGHTS @ np.abs(z),
+           "E[z]^2": lambda z: (WEIGHTS @ z) ** 2, "Var[z]": lambda z: WEIGHTS @ z**2 - (WEIGHTS @ z) ** 2, "": lambda z: 1.0}
 
 
 class Parts:

@@ -4,7 +4,8 @@ A ray m in R^K times z, blurred by N(0, s^2 I), is along m the law of z ||m|| + 
 
     KL = -E_q sum_k log p(z m_k)  -  H[z ||m|| + s n]  +  (what depends on K and s alone)
 
-The draws of z are quantiles, not random: a key that gives evenly spaced uniforms goes through the noise's own `draw`.
+The draws of z are no random ones: a key that gives t_i on an even grid as "normal", and Phi(t_i) as "uniform", goes through the noise's own
+`draw`, and the weights phi(t_i) dt make every average a trapezoid sum.
 """
 
 from statistics import NormalDist
@@ -14,14 +15,19 @@ import numpy as np
 from ..nn import Rows
 from .verdict import call
 
-POINTS = 2**14  # quantiles of z
+POINTS = 2**14  # draws of z
 LOOK = 2**10  # of them, those at which log p is asked for
 GRID = 2**14
 BLUR = 0.01  # s
+REACH = 8.0  # standard deviations: Phi(8) is the last but one number below 1
+
+T = np.linspace(-REACH, REACH, POINTS)
+WEIGHTS = np.exp(-T**2 / 2) / np.exp(-T**2 / 2).sum()
+UNIFORM = np.array([NormalDist().cdf(t) for t in T])
 
 
 class Quantiles:
-    """In the place of a Key: uniforms (i + 1/2)/R for row i, one column; another order under each name, so that two are independent."""
+    """In the place of a Key: t_i for row i, one column; another order under each name, so that two draws are independent."""
 
     def __init__(self, path: str = ""):
         self.path, self.seed, self.t = path, 0, 0
@@ -29,16 +35,17 @@ class Quantiles:
     def of(self, name: str) -> "Quantiles":
         return Quantiles(f"{self.path}/{name}")
 
+    def column(self, values, shape, rows):
+        if self.path:  # independent of the weights, so evenly spread
+            order = np.random.default_rng([*self.path.encode()]).permutation(POINTS)
+            values = np.interp((order + 0.5) / POINTS, UNIFORM, values)
+        return np.broadcast_to(values.reshape(-1, *(1,) * (len(shape) - 1)), shape).astype(rows.dtype)
+
     def uniform(self, shape: tuple, rows: Rows) -> np.ndarray:
-        u = (np.arange(shape[0]) + 0.5) / shape[0]
-        if self.path:
-            u = np.random.default_rng([*self.path.encode()]).permutation(u)
-        return np.broadcast_to(u.reshape(-1, *(1,) * (len(shape) - 1)), shape).astype(rows.dtype)
+        return self.column(UNIFORM, shape, rows)
 
     def normal(self, shape: tuple, rows: Rows, mean: float = 0.0, std: float = 1.0) -> np.ndarray:
-        u = self.uniform((shape[0],), rows)
-        n = np.array([NormalDist().inv_cdf(v) for v in u])
-        return np.broadcast_to((mean + std * n).reshape(-1, *(1,) * (len(shape) - 1)), shape).astype(rows.dtype)
+        return self.column(mean + std * T, shape, rows)
 
     def bernoulli(self, shape: tuple, rows: Rows, keep: float) -> np.ndarray:
         return (self.uniform(shape, rows) < keep).astype(np.uint8)
@@ -53,26 +60,30 @@ class Ray:
         self.eps = call(noise, "draw", Quantiles(), (POINTS, 1), rows)
 
     def z(self, phi: dict) -> np.ndarray:
-        """The draws of z, sorted; phi {name: (1,) array}."""
-        return np.sort(np.asarray(call(self.noise, "z", phi, self.eps), np.float64)[:, 0])
+        """The draws of z, of the weights WEIGHTS; phi {name: (1,) array}."""
+        return np.asarray(call(self.noise, "z", phi, self.eps), np.float64)[:, 0]
 
     def expected_log_p(self, z: np.ndarray, m: np.ndarray, log_p) -> float:
-        """-E_q log p(ray) = -(1/n) sum_i log p(z_i m)."""
-        z = z.reshape(LOOK, -1).mean(axis=1) if len(np.unique(z)) > LOOK else z
-        values, counts = np.unique(z, return_counts=True)
-        return -sum(count * log_p(v * m) for v, count in zip(values, counts, strict=True)) / len(z)
+        """-E_q log p(ray) = -sum_i w_i log p(z_i m)."""
+        values, which = np.unique(z, return_inverse=True)
+        weights = np.bincount(which, WEIGHTS)
+        if len(values) > LOOK:
+            every = POINTS // LOOK
+            values, weights = z[::every], WEIGHTS[::every] / WEIGHTS[::every].sum()
+        return -sum(w * log_p(v * m) for v, w in zip(values, weights, strict=True))
 
     def entropy(self, z: np.ndarray, size: float, blur: float = BLUR) -> float:
         """-H[z size + s n]: the draws on a grid, blurred by a Fourier transform, and sum q log q."""
         values = z * size
-        low, high = values.min() - 10 * blur, values.max() + 10 * blur
+        inside = values[WEIGHTS > 1e-9]  # of a heavy tail the rest would only make the grid coarse
+        low, high = inside.min() - 10 * blur, inside.max() + 10 * blur
         step = (high - low) / GRID
-        where = (values - low) / step
-        left = np.minimum(where.astype(int), GRID - 2)
-        mass = (np.bincount(left, 1 - (where - left), GRID)                 # each draw shared by its two neighbours
-                + np.bincount(left + 1, where - left, GRID))
+        where = np.clip((values - low) / step, 0, GRID - 2)
+        left = where.astype(int)
+        mass = (np.bincount(left, WEIGHTS * (1 - (where - left)), GRID)     # each draw shared by its two neighbours
+                + np.bincount(left + 1, WEIGHTS * (where - left), GRID))
         wave = np.fft.rfftfreq(GRID, step)
-        q = np.fft.irfft(np.fft.rfft(mass / len(z)) * np.exp(-2 * (np.pi * wave * blur) ** 2), GRID) / step
+        q = np.fft.irfft(np.fft.rfft(mass) * np.exp(-2 * (np.pi * wave * blur) ** 2), GRID) / step
         q = np.maximum(q, 0)
         return float((q * np.log(np.where(q > 0, q, 1))).sum() * step)
 
