@@ -59,7 +59,7 @@ class CO2(NamedTuple):
 
 # ---------------------------------------------------------------------------------------------- the data sets
 
-def mnist():
+def mnist() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(x, y, x_test, y_test): handwritten digits, 60,000 to train on and 10,000 to test.
 
     x (n, 28, 28, 1) float32 = pixel / 256, so in [0, 1): the scale 0.00390625 of the paper's Caffe solver.
@@ -71,7 +71,7 @@ def mnist():
             _labels("mnist/t10k-labels-idx1-ubyte.gz", 10000))
 
 
-def fashion_mnist():
+def fashion_mnist() -> tuple[np.ndarray, np.ndarray]:
     """(x_test, y_test): 10,000 pictures of clothing in the format of `mnist()`: no digits.
 
     Only the test set ships, for out-of-distribution tests; the labels are kinds of clothing. MIT, Zalando.
@@ -80,7 +80,7 @@ def fashion_mnist():
             _labels("fashion-mnist/t10k-labels-idx1-ubyte.gz", 10000))
 
 
-def co2(frequency="monthly"):
+def co2(frequency: str = "monthly") -> CO2:
     """CO2 at Mauna Loa as `CO2(dates, time, ppm)`, no gap filled; `time` is the middle of the month or day.
 
     "monthly": 741 means, 1958-03 to 2020-04, dates datetime64[M]. Five months are not in the file: 1958-06,
@@ -99,7 +99,7 @@ def co2(frequency="monthly"):
     return CO2(dates, _decimal_year(dates), ppm)
 
 
-def sunspots():
+def sunspots() -> tuple[np.ndarray, np.ndarray]:
     """(year, activity): yearly mean sunspot number, 1700 to 2008: (309,) int64 and (309,) float64.
 
     In the scale used before the recalibration of 2015. Public domain, NOAA.
@@ -108,7 +108,7 @@ def sunspots():
     return np.array(year, np.int64), np.array(activity, np.float64)
 
 
-def boston():
+def boston() -> Table:
     """`Table`: 506 census tracts of Boston in 1970, 13 features; y is the median house value in $1,000.
 
     Feature `b` encodes race: for comparison with published benchmarks only. y is capped at 50 (16 rows).
@@ -118,7 +118,7 @@ def boston():
                                         "tax", "ptratio", "b", "lstat", "medv"], 506)
 
 
-def concrete():
+def concrete() -> Table:
     """`Table`: 1,030 concrete mixes, seven ingredients in kg/m^3 and the age in days; y is strength in MPa.
 
     25 rows repeat an earlier row exactly. MIT (packaging), CC BY 4.0 (data), Yeh 1998.
@@ -128,7 +128,7 @@ def concrete():
                                             "compressive_strength"], 1030)
 
 
-def names():
+def names() -> tuple[list[str], list[str]]:
     """(female, male): English first names as lists of str, 4,951 and 3,898, as in the files.
 
     A few names appear twice, and 419 are in both lists. PDDL / CC0, Ward 2002.
@@ -136,7 +136,7 @@ def names():
     return _lines("names/female.txt", 4951), _lines("names/male.txt", 3898)
 
 
-def moby_dick():
+def moby_dick() -> str:
     """The 135 chapters of Melville's Moby Dick as one str of 1,190,317 characters. PDDL / CC0."""
     name = "moby-dick/moby_dick.txt.gz"
     path, content = _read(name)

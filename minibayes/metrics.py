@@ -1,6 +1,7 @@
-"""How good a prediction is, and how much of the difference between two is luck. Probabilities are (N, C), labels (N,), losses in nats."""
+"""How good a prediction is, and what is luck. Probabilities are (N, C), labels (N,), losses in nats."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,21 +9,24 @@ import numpy as np
 from . import require
 
 
-def accuracy(probabilities, y):
+def accuracy(probabilities: np.ndarray, y: np.ndarray) -> float:
     """(1/N) sum_n [argmax_c p_nc = y_n]; the first of several largest classes counts."""
     probabilities, y = checked(probabilities, y)
     return float((probabilities.argmax(axis=1) == y).mean())
 
 
-def negative_log_likelihood(probabilities, y):
+def negative_log_likelihood(probabilities: np.ndarray, y: np.ndarray) -> float:
     """-(1/N) sum_n log p_n(y_n), nats: infinite if an observed class was given probability 0."""
     probabilities, y = checked(probabilities, y)
     with np.errstate(divide="ignore"):
         return float(-np.log(probabilities[np.arange(len(y)), y]).mean())
 
 
-def brier(probabilities, y):
-    """(1/N) sum_n sum_c (p_nc - [y_n = c])^2, from 0 (sure and right) to 2 (sure and wrong). Brier, Monthly Weather Review 78, 1950."""
+def brier(probabilities: np.ndarray, y: np.ndarray) -> float:
+    """(1/N) sum_n sum_c (p_nc - [y_n = c])^2, from 0 (sure and right) to 2 (sure and wrong).
+
+    Brier, Monthly Weather Review 78, 1950.
+    """
     probabilities, y = checked(probabilities, y)
     squares = (probabilities**2).sum(axis=1) - 2 * probabilities[np.arange(len(y)), y] + 1
     return float(squares.mean())
@@ -30,7 +34,7 @@ def brier(probabilities, y):
 
 @dataclass(frozen=True)
 class Calibration:
-    """Inputs by confidence: bin i is (edges[i], edges[i+1]], the first one with its left edge. NaN in bins that are empty."""
+    """Inputs by confidence: bin i is (edges[i], edges[i+1]], the first with its left edge. NaN: no inputs."""
 
     edges: np.ndarray  # (bins + 1,)
     count: np.ndarray  # (bins,)
@@ -40,11 +44,12 @@ class Calibration:
     mce: float  # the largest |accuracy_i - confidence_i|
 
 
-def calibration(probabilities, y, bins=15):
-    """Is the most probable class right as often as its probability says? Expected and maximum calibration error, with the bins.
+def calibration(probabilities: np.ndarray, y: np.ndarray, bins: int = 15) -> Calibration:
+    """Is the most probable class right as often as its probability says? Expected and largest error, bins.
 
-    Confidence is max_c p_nc; bins are equally wide; empty ones count for nothing. The errors depend on `bins` and are biased upwards when
-    bins hold few inputs. Naeini, Cooper and Hauskrecht, AAAI 2015; 15 bins as in Guo et al., arXiv 1706.04599.
+    Confidence is max_c p_nc; bins are equally wide; empty ones count for nothing. The errors depend on `bins`
+    and are biased upwards when bins hold few inputs. Naeini, Cooper and Hauskrecht, AAAI 2015; 15 bins as in
+    Guo et al., arXiv 1706.04599.
     """
     probabilities, y = checked(probabilities, y)
     edges = np.linspace(0, 1, require.integer("bins", bins, 1) + 1)
@@ -55,25 +60,26 @@ def calibration(probabilities, y, bins=15):
         mean_confidence = np.bincount(index, confidence, bins) / count
         share_right = np.bincount(index, right, bins) / count
     gaps = np.abs(share_right - mean_confidence)[count > 0]
-    return Calibration(edges, count, mean_confidence, share_right, float(gaps @ count[count > 0] / len(y)), float(gaps.max()))
+    ece, mce = float(gaps @ count[count > 0] / len(y)), float(gaps.max())
+    return Calibration(edges, count, mean_confidence, share_right, ece, mce)
 
 
-def auroc(inside, outside):
-    """P(score outside > score inside) + 1/2 P(they are equal): 1 if the scores tell both groups apart, 1/2 if they say nothing.
+def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
+    """P(score outside > score inside) + 1/2 P(they are equal): 1 tells both groups apart, 1/2 says nothing.
 
-    inside, outside: scores, larger for "more outside". The area under the ROC curve is the Mann-Whitney statistic (Hanley and McNeil,
-    Radiology 143, 1982), so it needs ranks only, ties sharing theirs.
+    inside, outside: scores, larger for "more outside". The area under the ROC curve is the Mann-Whitney
+    statistic (Hanley and McNeil, Radiology 143, 1982), so it needs ranks only, ties sharing theirs.
     """
     inside, outside = scores("inside", inside), scores("outside", outside)
     together = np.concatenate([inside, outside])
     _, place, count = np.unique(together, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # 1 is the smallest; equal scores share the mean of their ranks
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # from 1; equal scores share the mean of their ranks
     above = ranks[len(inside):].sum() - len(outside) * (len(outside) + 1) / 2
     return float(above / (len(inside) * len(outside)))
 
 
-def fpr_at_recall(inside, outside, recall=0.95):
-    """The share of inside inputs that are flagged by the largest threshold that flags at least `recall` of the outside ones.
+def fpr_at_recall(inside: np.ndarray, outside: np.ndarray, recall: float = 0.95) -> float:
+    """The share of inside inputs flagged by the largest threshold that flags `recall` or more of the outside.
 
     Flagged is score >= threshold, so inputs that tie with the threshold are flagged too.
     """
@@ -85,18 +91,19 @@ def fpr_at_recall(inside, outside, recall=0.95):
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """Selective prediction: answer only the least uncertain inputs. Point i answers coverage[i] of them and errs on risk[i] of those."""
+    """Answer only the least uncertain inputs: point i answers coverage[i] and errs on risk[i] of those."""
 
     coverage: np.ndarray
     risk: np.ndarray
     area: float  # the mean of the risk over coverages 1/N, 2/N, ..., 1
 
 
-def risk_coverage(uncertainty, wrong):
-    """The error rate among the least uncertain inputs, against how many are answered. Geifman and El-Yaniv, arXiv 1705.08500.
+def risk_coverage(uncertainty: np.ndarray, wrong: np.ndarray) -> RiskCoverage:
+    """The error rate among the least uncertain inputs, against how many are answered.
 
-    uncertainty (N,), wrong (N,) true or false. Inputs of equal uncertainty cannot be told apart: they join together, each at the mean
-    error of its group, so no order of the inputs changes the curve.
+    Selective prediction: Geifman and El-Yaniv, arXiv 1705.08500. uncertainty (N,), wrong (N,) true or false.
+    Inputs of equal uncertainty cannot be told apart: they join together, each at the mean error of its group,
+    so no order of the inputs changes the curve.
     """
     uncertainty, wrong = scores("uncertainty", uncertainty), flags("wrong", wrong)
     same_length("uncertainty", uncertainty, "wrong", wrong)
@@ -109,17 +116,18 @@ def risk_coverage(uncertainty, wrong):
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """By falling score, one point per distinct score: of all positives, recall were found; of all named, precision are positive."""
+    """By falling score, a point per score: recall of the positives found, precision of the named."""
 
     recall: np.ndarray
     precision: np.ndarray
     average_precision: float  # sum_i (recall_i - recall_{i-1}) precision_i
 
 
-def precision_recall(score, positive):
+def precision_recall(score: np.ndarray, positive: np.ndarray) -> PrecisionRecall:
     """How well a score finds the positives: the curve and its area. Inputs of equal score are named together.
 
-    The base rate, the precision of naming everything, is positive.mean(). Average precision is the step-wise area, without interpolation.
+    The base rate, the precision of naming everything, is positive.mean(). Average precision is the step-wise
+    area, without interpolation.
     """
     score, positive = scores("score", score), flags("positive", positive)
     same_length("score", score, "positive", positive)
@@ -132,34 +140,39 @@ def precision_recall(score, positive):
     return PrecisionRecall(recall, precision, float(np.diff(recall, prepend=0) @ precision))
 
 
-def interval_coverage(lower, upper, y):
+def interval_coverage(lower: np.ndarray, upper: np.ndarray, y: np.ndarray) -> float:
     """The share of targets with lower <= y <= upper: for a good 95 % interval, 0.95."""
-    lower, upper, y = (require.finite(name, require.array(name, a)) for name, a in (("lower", lower), ("upper", upper), ("y", y)))
+    lower, upper = numbers("lower", lower), numbers("upper", upper)
+    y = numbers("y", y)
     if not lower.shape == upper.shape == y.shape or not y.size:
-        raise require.InputError(f"lower, upper and y must have one shape and not be empty, got {lower.shape}, {upper.shape} and {y.shape}")
+        raise require.InputError("lower, upper and y must have one shape and not be empty, "
+                                 f"got {lower.shape}, {upper.shape} and {y.shape}")
     if (lower > upper).any():
-        raise require.InputError(f"lower must not be above upper, got {int((lower > upper).sum())} such intervals")
+        count = int((lower > upper).sum())
+        raise require.InputError(f"lower must not be above upper, got {count} such intervals")
     return float(((lower <= y) & (y <= upper)).mean())
 
 
-def rmse(mean, y):
+def rmse(mean: np.ndarray, y: np.ndarray) -> float:
     """sqrt of the mean of (mean - y)^2, in the units of y."""
-    mean, y = (require.finite(name, require.array(name, a)) for name, a in (("mean", mean), ("y", y)))
+    mean, y = numbers("mean", mean), numbers("y", y)
     if mean.shape != y.shape or not y.size:
-        raise require.InputError(f"mean and y must have one shape and not be empty, got {mean.shape} and {y.shape}")
+        raise require.InputError("mean and y must have one shape and not be empty, "
+                                 f"got {mean.shape} and {y.shape}")
     return float(np.sqrt(((mean - y) ** 2).mean()))
 
 
-def binomial_std_error(fraction, count):
+def binomial_std_error(fraction: float, count: int) -> float:
     """sqrt(e (1 - e) / n): the standard error of an error rate e measured on n independent examples."""
     return math.sqrt(fraction * (1 - fraction) / count)
 
 
-def mcnemar(wrong_a, wrong_b):
+def mcnemar(wrong_a: Sequence[bool], wrong_b: Sequence[bool]) -> tuple[int, int, float]:
     """McNemar's exact paired test: (only a wrong, only b wrong, two-sided p-value).
 
-    Of the n examples on which exactly one of the two rules errs, under the hypothesis of equal error rates the number on which a errs
-    is Binomial(n, 1/2); p = min(1, 2 P(X <= min(n_a, n_b))). McNemar 1947, in its exact form. Boolean arrays, one entry per example.
+    Of the n examples on which exactly one of the two rules errs, under the hypothesis of equal error rates
+    the number on which a errs is Binomial(n, 1/2); p = min(1, 2 P(X <= min(n_a, n_b))). McNemar 1947, in its
+    exact form. Boolean arrays, one entry per example.
     """
     wrong_a, wrong_b = np.asarray(wrong_a, bool), np.asarray(wrong_b, bool)
     only_a, only_b = int((wrong_a & ~wrong_b).sum()), int((wrong_b & ~wrong_a).sum())
@@ -168,36 +181,45 @@ def mcnemar(wrong_a, wrong_b):
     return only_a, only_b, min(1.0, 2 * tail / 2**n)
 
 
-def checked(probabilities, y):
+def checked(probabilities: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The arrays, or an error: (N, C) probabilities that sum to one, and N labels below C."""
-    probabilities, y = require.finite("probabilities", require.array("probabilities", probabilities)), require.array("y", y)
+    probabilities, y = numbers("probabilities", probabilities), require.array("y", y)
     if probabilities.ndim != 2 or not probabilities.size:
         raise require.InputError(f"probabilities must have shape (N, C), got {probabilities.shape}")
     if probabilities.min() < 0 or np.abs(probabilities.sum(axis=1) - 1).max() > 1e-4:
         sums = probabilities.sum(axis=1)
-        raise require.InputError(f"probabilities must be non-negative rows that sum to 1, got sums from {sums.min():.6g} to "
-                                 f"{sums.max():.6g} and a smallest entry of {probabilities.min():.6g}")
+        raise require.InputError("probabilities must be non-negative rows that sum to 1, "
+                                 f"got sums from {sums.min():.6g} to {sums.max():.6g} "
+                                 f"and a smallest entry of {probabilities.min():.6g}")
     if y.shape != probabilities.shape[:1] or y.dtype.kind not in "iu":
-        raise require.InputError(f"y must be {len(probabilities)} integer labels, got {y.dtype} of shape {y.shape}")
+        raise require.InputError(f"y must be {len(probabilities)} integer labels, "
+                                 f"got {y.dtype} of shape {y.shape}")
     if y.min() < 0 or y.max() >= probabilities.shape[1]:
-        raise require.InputError(f"y must be labels in 0..{probabilities.shape[1] - 1}, got values from {y.min()} to {y.max()}")
+        raise require.InputError(f"y must be labels in 0..{probabilities.shape[1] - 1}, "
+                                 f"got values from {y.min()} to {y.max()}")
     return probabilities.astype(np.float64), y
 
 
-def scores(name, values):
-    values = require.finite(name, require.array(name, values)).astype(np.float64)
+def numbers(name: str, values: np.ndarray) -> np.ndarray:
+    """`values` as an array, all of it finite."""
+    return require.finite(name, require.array(name, values))
+
+
+def scores(name: str, values: np.ndarray) -> np.ndarray:
+    values = numbers(name, values).astype(np.float64)
     if values.ndim != 1 or not values.size:
         raise require.InputError(f"{name} must be a non-empty row of numbers, got shape {values.shape}")
     return values
 
 
-def flags(name, values):
+def flags(name: str, values: np.ndarray) -> np.ndarray:
     values = require.array(name, values)
     if values.ndim != 1 or not values.size or not np.isin(values, (0, 1)).all():
-        raise require.InputError(f"{name} must be a non-empty row of true or false, got {values.dtype} of shape {values.shape}")
+        raise require.InputError(f"{name} must be a non-empty row of true or false, "
+                                 f"got {values.dtype} of shape {values.shape}")
     return values.astype(bool)
 
 
-def same_length(name_a, a, name_b, b):
+def same_length(name_a: str, a: np.ndarray, name_b: str, b: np.ndarray) -> None:
     if len(a) != len(b):
         raise require.InputError(f"{name_a} and {name_b} must have one length, got {len(a)} and {len(b)}")

@@ -14,9 +14,10 @@ class Bar(tqdm):
     _lock = threading.RLock()
 
 
-def bar(enabled, total, description, unit):
-    """A tqdm bar counting to `total` of `unit`; silent unless enabled and stderr is a terminal or a notebook's."""
-    shown = bool(enabled) and (sys.stderr.isatty() or "ipykernel" in sys.modules)
-    columns, lines = shutil.get_terminal_size((100, 24))  # the fallback serves terminals that say they have no size
-    return Bar(total=total, desc=description, unit=unit, unit_scale=True, disable=not shown, file=sys.stderr, ncols=columns - 1,
-               nrows=lines, leave=False, mininterval=0.2)
+def bar(enabled: bool, total: int | None, description: str, unit: str) -> Bar:
+    """It counts to `total` of `unit`; silent unless enabled and stderr is a terminal or a notebook's."""
+    stream = sys.stderr  # None if it is closed
+    watched = stream is not None and (stream.isatty() or "ipykernel" in sys.modules)
+    columns, lines = shutil.get_terminal_size((100, 24))  # for terminals that say they have no size
+    return Bar(total=total, desc=description, unit=unit, unit_scale=True, disable=not (enabled and watched),
+               file=stream, ncols=columns - 1, nrows=lines, leave=False, mininterval=0.2)

@@ -14,6 +14,7 @@ class Registered:
     """A class whose subclasses are known by name. `kind` says what they are; a kind's root class declares it as `kind="layer"`."""
 
     kind = None
+    newer_fields = ()  # settings that files of an earlier version do not name: their defaults hold
 
     def __init_subclass__(cls, kind=None, formerly=None, **rest):
         super().__init_subclass__(**rest)
@@ -46,6 +47,11 @@ def find(kind: str, name: str) -> type:
         places = ", ".join(f"{cls.__module__}.{cls.__qualname__}" for cls in found)
         raise ValueError(f"{kind} {name!r} is defined more than once here: {places}")
     return found[0]
+
+
+def is_reserved(kind: str, cls: type) -> bool:
+    """Whether the class has the name of one of minibayes' own that it is not."""
+    return not _of_minibayes(cls) and any(own.__name__ == cls.__name__ and _of_minibayes(own) for own in _classes[kind].values())
 
 
 def kind_of(name: str) -> str:

@@ -52,9 +52,8 @@ def build(kind: str, record, depth: int = 0):
     cls = registry.find(kind, name)
     if not dataclasses.is_dataclass(cls):
         raise ValueError(f"{kind} {name!r} is not a dataclass, so its settings cannot be read")
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
-    needed = {n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
-    if not needed <= record.keys() <= fields.keys():
+    fields = {f.name for f in dataclasses.fields(cls) if f.init}
+    if not fields - set(cls.newer_fields) <= record.keys() <= fields:
         raise ValueError(f"{kind} {name!r} must have the fields {sorted(fields)}, got {sorted(record)}")
     for field, value in record.items():
         if isinstance(value, dict) and "class" in value:  # what stands in it says itself which kinds it takes
@@ -78,21 +77,31 @@ def build_network(record) -> nn.Network:
     return nn.Network(None if shape is None else tuple(shape), **layers)
 
 
+def records(value):
+    """`value` and what stands in its fields, if they are registered classes."""
+    yield value
+    for field in dataclasses.fields(value) if dataclasses.is_dataclass(value) else ():
+        if hasattr(part := getattr(value, field.name), "kind"):
+            yield from records(part)
+
+
 def check_readable(net, prior, likelihood):
     """An error, before anything is written, if `read_model` could not read what `model_header` writes of these."""
     for what, kind, value in [*((f"layer {name!r}", "layer", layer) for name, layer in net.layers.items()),
                               ("prior", "prior", prior), ("likelihood", "likelihood", likelihood)]:
-        if not dataclasses.is_dataclass(type(value)) or "__dataclass_params__" not in vars(type(value)):
-            raise require.InputError(f"{what} cannot be saved: its class {type(value).__name__} must be a dataclass, "
-                                     "@dataclass(frozen=True), so that its settings can be written")
+        for part in records(value):
+            cls = type(part)
+            if "__dataclass_params__" not in vars(cls):
+                raise require.InputError(f"{what} cannot be saved: its class {cls.__name__} must be a dataclass, "
+                                         "@dataclass(frozen=True), so that its settings can be written")
+            if registry.is_reserved(part.kind, cls):
+                raise require.InputError(f"{what} cannot be saved: {cls.__name__!r} is a name of minibayes itself, "
+                                         f"rename your class {cls.__module__}.{cls.__qualname__}")
         try:
             again = build(kind, json.loads(to_json(spec(value))))
         except (ValueError, TypeError) as error:
             raise require.InputError(f"{what} cannot be saved, as it could not be loaded again: {error}") from None
-        if type(again) is not type(value):
-            raise require.InputError(f"{what} cannot be saved: {type(again).__name__!r} is a name of minibayes itself, "
-                                     f"rename your class {type(value).__module__}.{type(value).__qualname__}")
-        if spec(again) != json.loads(to_json(spec(value))) and to_json(spec(again)) != to_json(spec(value)):
+        if to_json(spec(again)) != to_json(spec(value)):
             raise require.InputError(f"{what} cannot be saved: read back, its settings {spec(value)} become {spec(again)}")
 
 

@@ -66,11 +66,12 @@ class Run:
         rows = self.rows(state.step)
         with quiet_overflow():
             terms, params, optimizer = self.plain_step(state, rows) if self.fast is None else self.fast_step(state, rows, pool)
-            if self.fast is not None and compare.wanted():
-                self.compare(state, rows, terms, params)
         if not math.isfinite(terms.per_datum):
             raise DivergenceError(f"the loss became {terms.per_datum} at step {state.step + 1} (epoch {self._epoch + 1}): "
                                   "lower the learning rate, or look at the data's scale")
+        if self.fast is not None and compare.wanted():
+            with quiet_overflow():
+                self.compare(state, rows, terms, params)
         B, (nll, loss, count) = len(rows), state.sums
         sums = nll + B * terms.nll, loss + B * terms.per_datum, count + B
         return State(state.step + 1, params, optimizer, sums, state.history)

@@ -1,4 +1,4 @@
-"""The command line: results on stdout, one line on stderr and exit status 2 for what is wrong, and the MNIST study on a few images."""
+"""The command line: results on stdout, one line on stderr and exit status 2 for what is wrong; mnist."""
 
 import json
 import math
@@ -19,7 +19,8 @@ from minibayes import __main__, data, plots
 from minibayes.studies import common, mnist
 
 ROOT = Path(minibayes.__file__).parent.parent
-RULES = {"none": ["weight-averaging"], "ip": ["weight-averaging", "mc"], "all": ["weight-averaging", "probabilistic-pooling", "mc"]}
+RULES = {"none": ["weight-averaging"], "ip": ["weight-averaging", "mc"],
+         "all": ["weight-averaging", "probabilistic-pooling", "mc"]}
 
 
 def run(*argv):
@@ -33,10 +34,11 @@ def run(*argv):
 def python(*argv, **options):
     """`python -m minibayes ...` in a process of its own."""
     env = os.environ | {"PYTHONPATH": str(ROOT)} | options.pop("env", {})
-    return subprocess.run([sys.executable, "-m", "minibayes", *argv], capture_output=True, text=True, env=env, timeout=100, **options)
+    return subprocess.run([sys.executable, "-m", "minibayes", *argv], capture_output=True, text=True, env=env,
+                          timeout=100, **options)
 
 
-# ------------------------------------------------------------------------------------------------------------------- what is wrong
+# -------------------------------------------------------------------------------------------- what is wrong
 
 WRONG = {
     "no arguments": ([], "COMMAND"),
@@ -81,7 +83,8 @@ def test_one_line_and_status_2(name, tmp_path, monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1 and err.endswith("\n") and "Traceback" not in err
-    assert re.match(r"minibayes( mnist)?: error: .*(?:" + says.replace("{file}", re.escape(file)) + ")", err), err
+    assert re.match(r"minibayes( mnist)?: error: .*(?:" + says.replace("{file}", re.escape(file)) + ")",
+                    err), err
     assert [p.name for p in tmp_path.iterdir()] == ["file"], "nothing was made"
 
 
@@ -89,7 +92,8 @@ def test_threads_of_the_environment(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("MINIBAYES_THREADS", "many")
     assert run("mnist", "--out", str(tmp_path / "new")) == 2
     out, err = capsys.readouterr()
-    assert out == "" and err == "minibayes mnist: error: MINIBAYES_THREADS must be a positive integer, got 'many'\n"
+    assert out == ""
+    assert err == "minibayes mnist: error: MINIBAYES_THREADS must be a positive integer, got 'many'\n"
     assert not (tmp_path / "new").exists()
 
 
@@ -108,8 +112,10 @@ def test_broken_data_files(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("error, status, says", [
-    (minibayes.DivergenceError("the loss became nan at step 3"), 1, "diverged: the loss became nan at step 3"),
-    (KeyboardInterrupt(), 130, "interrupted"), (OSError(28, "No space left on device"), 2, "error: .*No space left on device"),
+    (minibayes.DivergenceError("the loss became nan at step 3"), 1,
+     "diverged: the loss became nan at step 3"),
+    (KeyboardInterrupt(), 130, "interrupted"),
+    (OSError(28, "No space left on device"), 2, "error: .*No space left on device"),
     (minibayes.InputError("x must be finite"), 2, "error: x must be finite")], ids=lambda e: type(e).__name__)
 def test_errors_of_the_work(error, status, says, monkeypatch, capsys, tmp_path):
     def study(*args, **kwargs):
@@ -125,7 +131,8 @@ def test_errors_of_the_work(error, status, says, monkeypatch, capsys, tmp_path):
 def test_help_and_version(capsys):
     assert run("--version") == 0
     out, err = capsys.readouterr()
-    assert re.fullmatch(r"minibayes \d+\.\d+\.\d+\n", out) and out.split()[1] == minibayes.__version__ and err == ""
+    assert re.fullmatch(r"minibayes \d+\.\d+\.\d+\n", out)
+    assert out.split()[1] == minibayes.__version__ and err == ""
     assert run("--help") == 0
     out, err = capsys.readouterr()
     assert "mnist" in out and "--version" in out and err == ""
@@ -147,7 +154,7 @@ def test_in_a_process_of_its_own(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-# ------------------------------------------------------------------------------------------------------------------- the MNIST study
+# ------------------------------------------------------------------------------------------ the MNIST study
 
 @pytest.fixture(scope="module")
 def few_images():
@@ -170,7 +177,8 @@ def two_seeds(few_images, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         texts = {"stdout": [], "stderr": []}
         for name, parts in texts.items():
-            patch.setattr(getattr(sys, name), "write", lambda text, parts=parts: parts.append(text) or len(text))
+            stream = getattr(sys, name)
+            patch.setattr(stream, "write", lambda text, parts=parts: parts.append(text) or len(text))
         assert run(*ARGV, "--seeds", "2", "--out", str(folder), "--json", "--threads", "1") == 0
     return folder, "".join(texts["stdout"]), "".join(texts["stderr"])
 
@@ -184,14 +192,16 @@ def test_json_on_stdout_is_the_file(two_seeds):
     folder, out, err = two_seeds
     assert out == (folder / "mnist.json").read_text()
     assert err == f"wrote {folder / 'mnist.json'} and {folder / 'mnist.png'}\n"
-    assert sorted(p.name for p in folder.iterdir()) == ["mnist.json", "mnist.png"], "no temporary file is left"
+    files = sorted(p.name for p in folder.iterdir())
+    assert files == ["mnist.json", "mnist.png"], "no temporary file is left"
 
 
 def test_what_the_json_holds(result):
     assert set(result) == {"settings", "versions", "results", "comparisons", "history"}
     settings = result["settings"]
-    assert {"quick": False, "steps": 3, "epochs": 1.0, "batch_size": 100, "rate": 0.01, "momentum": 0.9, "policy": "inv",
-            "weight_decay": 5e-4, "keep": 0.5, "samples": 3, "seeds": [5, 6], "threads": 1}.items() <= settings.items()
+    assert {"quick": False, "steps": 3, "epochs": 1.0, "batch_size": 100, "rate": 0.01, "momentum": 0.9,
+            "policy": "inv", "weight_decay": 5e-4, "keep": 0.5, "samples": 3, "seeds": [5, 6],
+            "threads": 1}.items() <= settings.items()
     versions = result["versions"]
     assert {"minibayes", "python", "machine", "numpy", "numba"} <= set(versions)
     assert versions["minibayes"] == minibayes.__version__ and versions["numpy"] == np.__version__
@@ -203,7 +213,8 @@ def test_results(result):
         (s, v, rule) for s in (5, 6) for v, rules in RULES.items() for rule in rules]
     for row in rows:
         assert set(row) == {"variant", "rule", "seed", "error", "error_se", "nll"}
-        assert 0 <= row["error"] <= 1 and (100 * row["error"]) == pytest.approx(round(100 * row["error"])), "out of 100 images"
+        percent = 100 * row["error"]
+        assert 0 <= percent <= 100 and percent == pytest.approx(round(percent)), "out of 100 images"
         assert row["error_se"] == pytest.approx(math.sqrt(row["error"] * (1 - row["error"]) / 100))
         assert 0 < row["nll"] < 20
     assert len({row["nll"] for row in rows}) >= len(rows) - 2, "rules and seeds differ"
@@ -237,7 +248,8 @@ def test_the_picture_is_one(two_seeds):
     picture = matplotlib.image.imread(path)
     assert picture.ndim == 3 and min(picture.shape[:2]) > 300
     colors = {tuple(c) for c in (picture[::2, ::2, :3] * 255).round().astype(int).reshape(-1, 3)}
-    assert {(0x55, 0x55, 0x55), (0xE6, 0x9F, 0x00), (0x00, 0x72, 0xB2), (255, 255, 255)} <= colors, "a line for each network"
+    lines = {(0x55, 0x55, 0x55), (0xE6, 0x9F, 0x00), (0x00, 0x72, 0xB2)}
+    assert lines | {(255, 255, 255)} <= colors, "a line for each network"
 
 
 def without_time(result):
@@ -251,7 +263,8 @@ def test_the_same_seed_gives_the_same(threads, few_images, result, tmp_path, cap
     assert run(*ARGV[:-1], "6", "--out", str(tmp_path), "--json", "--threads", str(threads)) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["settings"]["threads"] == threads and again["settings"]["seeds"] == [6]
-    assert without_time(again) == {key: [row for row in rows if row["seed"] == 6] for key, rows in without_time(result).items()}
+    assert without_time(again) == {key: [row for row in rows if row["seed"] == 6]
+                                   for key, rows in without_time(result).items()}
 
 
 def cells(out, network, rule):
@@ -262,18 +275,21 @@ def cells(out, network, rule):
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_the_table(seeds, result, capsys):
-    """Every network and rule with its error in %, both kinds of error bars, its nll; then the paired comparisons."""
+    """Every network and rule with its error in %, both error bars and nll; then the paired comparisons."""
     chosen = {"settings": result["settings"] | {"seeds": [5, 6][:seeds]}, "versions": result["versions"],
-              **{key: [row for row in result[key] if row["seed"] < 5 + seeds] for key in ("results", "comparisons", "history")}}
+              **{key: [row for row in result[key] if row["seed"] < 5 + seeds]
+                 for key in ("results", "comparisons", "history")}}
     out = mnist.summary_table(chosen)
-    titles = {"weight-averaging": "weight averaging", "mc": "MC averaging, T = 3", "probabilistic-pooling": "probabilistic pooling"}
+    titles = {"weight-averaging": "weight averaging", "mc": "MC averaging, T = 3",
+              "probabilistic-pooling": "probabilistic pooling"}
     for variant, rules in RULES.items():
         for rule in rules:
             rows = [r for r in chosen["results"] if (r["variant"], r["rule"]) == (variant, rule)]
             error, _, spread, nll = cells(out, variant, titles[rule])
             mean = np.mean([100 * r["error"] for r in rows])
             assert error == f"{mean:.2f}" and nll == f"{np.mean([r['nll'] for r in rows]):.4f}"
-            assert spread == ("-" if seeds == 1 else f"{abs(100 * (rows[0]['error'] - rows[1]['error'])) / 2:.2f}")
+            half = abs(100 * (rows[0]["error"] - rows[-1]["error"])) / 2
+            assert spread == ("-" if seeds == 1 else f"{half:.2f}")
     assert ("seed 5" in out) and ("seeds 5, 6" in out) == (seeds == 2)
     assert out.count("only MC wrong on") == 3 * seeds and "3 steps" in out
     assert all(line == line.rstrip() and len(line) < 140 for line in out.splitlines())
@@ -281,7 +297,8 @@ def test_the_table(seeds, result, capsys):
 
 def test_the_table_has_the_error_bars_of_its_own_test_set(result):
     """A hundred test images have an error bar of a hundred images."""
-    one = result | {"settings": result["settings"] | {"seeds": [5]}, "results": result["results"][:7], "comparisons": []}
+    one = result | {"settings": result["settings"] | {"seeds": [5]}, "results": result["results"][:7],
+                    "comparisons": []}
     row = next(r for r in one["results"] if r["variant"] == "ip")
     assert cells(mnist.summary_table(one), "ip", "weight averaging")[1] == f"{100 * row['error_se']:.2f}"
 
@@ -300,7 +317,8 @@ def test_without_json_the_table_is_printed(few_images, tmp_path, monkeypatch, ca
 
 def test_a_failing_picture_leaves_the_old_one(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(b"old")
-    ax = plots.error_curves([{"variant": "all", "rule": "mc", "epochs": [1, 2], "errors": [0.1, 0.05]}], "title")
+    ax = plots.error_curves([{"variant": "all", "rule": "mc", "epochs": [1, 2], "errors": [0.1, 0.05]}],
+                            "title")
     monkeypatch.setattr(plots.look.os, "replace", lambda *args: (_ for _ in ()).throw(OSError("no")))
     with pytest.raises(OSError):
         plots.save(ax, tmp_path / "a.png")

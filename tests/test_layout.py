@@ -30,7 +30,7 @@ LOOKS_AT = {
     "checkpoint.py": {"nn", "require.py", "storage.py"},
     "training.py": {"nn", "bayes", "fast", "require.py", "storage.py", "checkpoint.py", "progress.py"},
     "model.py": {"nn", "bayes", "fast", "require.py", "storage.py", "training.py", "progress.py"},
-    "plots": {"require.py"},
+    "plots": {"require.py", "metrics.py"},
     "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks"},
     "studies": {"claims", "nn", "bayes", "fast", "require.py", "data.py", "metrics.py", "models.py", "model.py", "plots",
                 "progress.py", "checks", "__init__.py"},

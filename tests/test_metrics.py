@@ -15,22 +15,28 @@ Y = np.array([0, 2, 2, 1])  # right, wrong, right, wrong
 
 def test_scores_of_probabilities_by_hand():
     assert metrics.accuracy(P, Y) == 0.5
-    assert metrics.negative_log_likelihood(P, Y) == pytest.approx(-(math.log(0.7) + math.log(0.3) + math.log(0.5) + math.log(0.05)) / 4)
-    rows = [0.3**2 + 0.2**2 + 0.1**2, 0.1**2 + 0.6**2 + 0.7**2, 0.25**2 + 0.25**2 + 0.5**2, 0.9**2 + 0.95**2 + 0.05**2]
+    nll = -(math.log(0.7) + math.log(0.3) + math.log(0.5) + math.log(0.05)) / 4
+    assert metrics.negative_log_likelihood(P, Y) == pytest.approx(nll)
+    rows = [0.3**2 + 0.2**2 + 0.1**2, 0.1**2 + 0.6**2 + 0.7**2, 0.25**2 + 0.25**2 + 0.5**2,
+            0.9**2 + 0.95**2 + 0.05**2]
     assert metrics.brier(P, Y) == pytest.approx(sum(rows) / 4)
 
 
 def test_extremes():
     sure, y = np.eye(3), np.arange(3)
-    assert metrics.accuracy(sure, y) == 1 and metrics.brier(sure, y) == 0 and metrics.negative_log_likelihood(sure, y) == 0
+    assert metrics.accuracy(sure, y) == 1 and metrics.brier(sure, y) == 0
+    assert metrics.negative_log_likelihood(sure, y) == 0
     wrong = np.roll(y, 1)
     assert metrics.accuracy(sure, wrong) == 0 and metrics.brier(sure, wrong) == 2
     assert metrics.negative_log_likelihood(sure, wrong) == math.inf
-    assert metrics.accuracy([[0.5, 0.5]], [0]) == 1 and metrics.accuracy([[0.5, 0.5]], [1]) == 0  # the first of equal classes counts
+    assert metrics.accuracy([[0.5, 0.5]], [0]) == 1 and metrics.accuracy([[0.5, 0.5]], [1]) == 0
 
 
 def test_calibration_by_hand():
-    """Confidences .7 (right), .6 (wrong), .5 (right), .9 (wrong) in four bins: (.25, .5], (.5, .75], (.75, 1]."""
+    """Confidences .7 (right), .6 (wrong), .5 (right), .9 (wrong) in four bins.
+
+    (.25, .5], (.5, .75], (.75, 1].
+    """
     c = metrics.calibration(P, Y, bins=4)
     assert c.edges.tolist() == [0, 0.25, 0.5, 0.75, 1] and c.count.tolist() == [0, 1, 2, 1]
     np.testing.assert_allclose(c.confidence, [np.nan, 0.5, 0.65, 0.9])
@@ -59,10 +65,12 @@ def test_calibration_bin_by_bin(seed, count, bins):
     c, total, worst = metrics.calibration(p, y, bins), 0.0, 0.0
     for i in range(bins):
         low, high = c.edges[i], c.edges[i + 1]
-        chosen = [n for n in range(len(p)) if (low < confidence[n] or (i == 0 and confidence[n] == low)) and confidence[n] <= high]
+        chosen = [n for n in range(len(p)) if (low < confidence[n] or (i == 0 and confidence[n] == low))
+                  and confidence[n] <= high]
         assert c.count[i] == len(chosen)
         if chosen:
-            gap = abs(np.mean([confidence[n] for n in chosen]) - np.mean([p[n].argmax() == y[n] for n in chosen]))
+            right = np.mean([p[n].argmax() == y[n] for n in chosen])
+            gap = abs(np.mean([confidence[n] for n in chosen]) - right)
             total, worst = total + gap * len(chosen) / len(p), max(worst, gap)
     assert c.ece == pytest.approx(total, abs=1e-12) and c.mce == pytest.approx(worst, abs=1e-12)
 
@@ -74,7 +82,8 @@ def test_auroc_by_hand():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(-4, 4), min_size=1, max_size=30), st.lists(st.integers(-4, 4), min_size=1, max_size=30))
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=30),
+       st.lists(st.integers(-4, 4), min_size=1, max_size=30))
 def test_auroc_and_fpr_are_their_definitions(inside, outside):
     pairs = [(b > a) + 0.5 * (b == a) for a in inside for b in outside]
     assert metrics.auroc(inside, outside) == pytest.approx(sum(pairs) / len(pairs), abs=1e-12)
@@ -91,20 +100,24 @@ def test_fpr_at_recall_by_hand():
 
 def test_risk_coverage_by_hand():
     c = metrics.risk_coverage([0.3, 0.1, 0.2, 0.4], [True, False, False, True])
-    assert c.coverage.tolist() == [0.25, 0.5, 0.75, 1] and c.risk.tolist() == [0, 0, pytest.approx(1 / 3), 0.5]
+    assert c.coverage.tolist() == [0.25, 0.5, 0.75, 1]
+    assert c.risk.tolist() == [0, 0, pytest.approx(1 / 3), 0.5]
     assert c.area == pytest.approx((1 / 3 + 1 / 2) / 4)
-    assert metrics.risk_coverage([1, 2, 3], [False] * 3).area == 0 and metrics.risk_coverage([1, 2, 3], [True] * 3).area == 1
+    assert metrics.risk_coverage([1, 2, 3], [False] * 3).area == 0
+    assert metrics.risk_coverage([1, 2, 3], [True] * 3).area == 1
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=12), st.randoms(use_true_random=False))
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=12),
+       st.randoms(use_true_random=False))
 def test_risk_coverage_of_ties_is_the_mean_over_their_orders(pairs, random):
     """Against the average over many random orders of equal inputs; and the order given does not matter."""
     u, wrong = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
     curve = metrics.risk_coverage(u, wrong)
     shuffled = random.sample(range(len(pairs)), len(pairs))
     assert np.allclose(metrics.risk_coverage(u[shuffled], wrong[shuffled]).risk, curve.risk)
-    for k in range(1, len(pairs) + 1):  # E[errors among the first k]: whole groups, and a share of the group in which k falls
+    # E[errors among the first k]: whole groups, and a share of the group in which k falls.
+    for k in range(1, len(pairs) + 1):
         expected = 0.0
         for value in range(4):
             group, before = wrong[u == value], (u < value).sum()
@@ -114,15 +127,18 @@ def test_risk_coverage_of_ties_is_the_mean_over_their_orders(pairs, random):
 
 def test_precision_recall_by_hand():
     c = metrics.precision_recall([0.9, 0.8, 0.7, 0.6], [True, False, True, False])
-    assert c.recall.tolist() == [0.5, 0.5, 1, 1] and c.precision.tolist() == [1, 0.5, pytest.approx(2 / 3), 0.5]
+    assert c.recall.tolist() == [0.5, 0.5, 1, 1]
+    assert c.precision.tolist() == [1, 0.5, pytest.approx(2 / 3), 0.5]
     assert c.average_precision == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
     tied = metrics.precision_recall([1, 1, 1, 1], [True, False, False, False])
-    assert tied.recall.tolist() == [1] and tied.precision.tolist() == [0.25] and tied.average_precision == 0.25
+    assert tied.recall.tolist() == [1] and tied.precision.tolist() == [0.25]
+    assert tied.average_precision == 0.25
     assert metrics.precision_recall([3, 2, 1], [True, True, False]).average_precision == 1
 
 
 def test_intervals_and_rmse():
-    assert metrics.interval_coverage([0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 0.5, 2]) == 0.75  # the ends belong to it
+    assert metrics.interval_coverage([0, 0, 0, 0], [1, 1, 1, 1],
+                                     [0, 1, 0.5, 2]) == 0.75  # the ends belong to it
     assert metrics.rmse([1.0, 2.0], [4.0, 6.0]) == math.sqrt((9 + 16) / 2)
 
 
@@ -139,14 +155,16 @@ def test_mcnemar_and_binomial():
     (lambda: metrics.accuracy([[0.5, 0.6]], [0]), "sum to 1"),
     (lambda: metrics.brier([[1.5, -0.5]], [0]), "non-negative"),
     (lambda: metrics.brier([[np.nan, 1]], [0]), "probabilities must be finite"),
-    (lambda: metrics.negative_log_likelihood([[0.5, 0.5]], [2]), r"y must be labels in 0..1, got values from 2 to 2"),
+    (lambda: metrics.negative_log_likelihood([[0.5, 0.5]], [2]),
+     r"y must be labels in 0..1, got values from 2 to 2"),
     (lambda: metrics.negative_log_likelihood([[0.5, 0.5]], [0.0]), "y must be 1 integer labels, got float64"),
     (lambda: metrics.calibration(P, Y[:3]), "y must be 4 integer labels"),
     (lambda: metrics.calibration(P, Y, bins=0), "bins must be >= 1"),
     (lambda: metrics.auroc([], [1]), "inside must be a non-empty row of numbers"),
     (lambda: metrics.auroc([1], [np.inf]), "outside must be finite"),
     (lambda: metrics.fpr_at_recall([1], [1], recall=0), "recall must be"),
-    (lambda: metrics.risk_coverage([1, 2], [True]), "uncertainty and wrong must have one length, got 2 and 1"),
+    (lambda: metrics.risk_coverage([1, 2], [True]),
+     "uncertainty and wrong must have one length, got 2 and 1"),
     (lambda: metrics.risk_coverage([1, 2], [0, 2]), "wrong must be a non-empty row of true or false"),
     (lambda: metrics.precision_recall([1, 2], [0, 0]), "at least one true entry"),
     (lambda: metrics.interval_coverage([0, 2], [1, 1], [0, 0]), "lower must not be above upper, got 1 such"),

@@ -26,17 +26,18 @@ def fits(noise, place):
 
 def shaken(net, rng):
     """Parameters away from zero biases and from equal phi."""
-    return {name: {p: a + 0.3 * rng.standard_normal(a.shape) for p, a in group.items()} for name, group in net.init(rng, np.float64).items()}
+    return {name: {p: a + 0.3 * rng.standard_normal(a.shape) for p, a in group.items()}
+            for name, group in net.init(rng, np.float64).items()}
+
+
+CASES = [(kind, noise, place) for kind in ("dense", "conv", "conv per kernel") for noise in NOISES for place in PLACES
+         if fits(noise, place) and (kind == "dense" or place != nn.Inputs())]
 
 
 @pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("place", PLACES, ids=repr)
-@pytest.mark.parametrize("noise", NOISES, ids=repr)
-@pytest.mark.parametrize("kind", ["dense", "conv", "conv per kernel"])
+@pytest.mark.parametrize("kind, noise, place", CASES, ids=str)
 def test_gradients(kind, noise, place, shared):
     """d/dx, d/dM, d/db and, through z = T(phi, eps), d/dphi, against differences at frozen eps."""
-    if not fits(noise, place) or kind != "dense" and place == nn.Inputs():
-        pytest.skip("this noise cannot act there")
     net = dense(noise, place) if kind == "dense" else conv(noise, place, "patch" if kind == "conv" else "kernel")
     rng = np.random.default_rng(0)
     params, x = shaken(net, rng), rng.standard_normal((3, *(net.input_shape or (4,))))
@@ -79,7 +80,7 @@ def test_weights_of_a_convolution_are_one_kernel_for_each_image():
 
 
 def test_local_and_weights_agree_for_one_example_and_not_for_two():
-    """Exactly, by quadrature: one output's mean and variance; and the covariance of two inputs' outputs, which Local loses unless shared."""
+    """By quadrature: one output's mean and variance; and the covariance of two inputs' outputs, which Local loses unless shared."""
     rng = np.random.default_rng(3)
     M, x = rng.standard_normal((1, 2)), np.array([[1.2, -0.7], [0.4, 2.0]])
     nets = {place: nn.Network(a=nn.Dense(2, 1, noise=nn.Gaussian(0.8), place=place)) for place in (nn.Weights(), nn.Local())}

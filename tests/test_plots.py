@@ -39,7 +39,8 @@ def test_reliability_shows_the_bins_that_are_not_empty():
     plots.reliability(c, ax, label="again", i=1)
     assert labels(ax) == ["perfectly calibrated", f"MC, ECE {c.ece:.3f}", f"again, ECE {c.ece:.3f}"]
     there = c.count > 0
-    assert (ax.lines[1].get_xdata() == c.confidence[there]).all() and (ax.lines[1].get_ydata() == c.accuracy[there]).all()
+    assert (ax.lines[1].get_xdata() == c.confidence[there]).all()
+    assert (ax.lines[1].get_ydata() == c.accuracy[there]).all()
     assert ax.get_xlim() == (0, 1) and len(ax.collections) == 2
     sizes = ax.collections[0].get_sizes()
     assert (np.diff(sizes[np.argsort(c.count[there])]) >= 0).all()
@@ -52,7 +53,8 @@ def test_softmax_clouds_hold_every_pass_beside_its_angle():
     for cloud, c in zip(ax.collections, (1, 3), strict=True):
         points = cloud.get_offsets()
         assert len(points) == 60 and sorted(points[:, 1]) == sorted(p[:, :, c].ravel())
-        assert (np.abs(points[:, 0].reshape(3, 20) - angles[:, None]) <= 12).all()  # 0.4 of the distance between angles
+        # 12: 0.4 of the distance between angles
+        assert (np.abs(points[:, 0].reshape(3, 20) - angles[:, None]) <= 12).all()
     assert ax.collections[0].get_offsets()[:20, 0].max() < ax.collections[1].get_offsets()[:20, 0].min()
 
 
@@ -61,7 +63,8 @@ def test_digit_sheet_lays_images_out_in_rows():
     ax = plots.digit_sheet(images, [f"no. {i}" for i in range(5)], columns=3, title="t")
     sheet = ax.images[0].get_array()
     assert sheet.shape[1] == 3 * 8 and [t.get_text() for t in ax.texts] == [f"no. {i}" for i in range(5)]
-    assert (sheet[:4, 2:6] == 0).all() and (sheet[:4, 10:14] == 0.25).all() and (sheet[sheet.shape[0] // 2:][:4, 10:14] == 1).all()
+    assert (sheet[:4, 2:6] == 0).all() and (sheet[:4, 10:14] == 0.25).all()
+    assert (sheet[sheet.shape[0] // 2:][:4, 10:14] == 1).all()
     assert ax.get_title() == "t"
 
 
@@ -69,7 +72,8 @@ def test_histograms_are_shares_on_shared_bins():
     ax = plots.score_histograms({"in": [0, 0, 1, 2], "out": [2, 3]}, bins=3)
     assert labels(ax) == ["in", "out"]
     outlines = [patch for patch in ax.patches if not patch.get_fill()]
-    assert outlines[0].get_data().values.tolist() == [0.5, 0.25, 0.25] and outlines[1].get_data().values.tolist() == [0, 0, 1]
+    assert outlines[0].get_data().values.tolist() == [0.5, 0.25, 0.25]
+    assert outlines[1].get_data().values.tolist() == [0, 0, 1]
     assert outlines[0].get_data().edges.tolist() == [0, 1, 2, 3]
     same = plots.score_histograms({"constant": [1.0, 1.0]})
     assert same.patches[0].get_data().values.sum() == 1
@@ -78,13 +82,17 @@ def test_histograms_are_shares_on_shared_bins():
 def test_risk_coverage_and_precision_recall():
     r = metrics.risk_coverage([1, 2, 3, 4], [False, False, True, True])
     ax = plots.risk_coverage({"entropy": r})
-    assert ax.lines[0].get_ydata().tolist() == pytest.approx((100 * r.risk).tolist()) and "entropy" in labels(ax)[0]
+    assert ax.lines[0].get_ydata().tolist() == pytest.approx((100 * r.risk).tolist())
+    assert "entropy" in labels(ax)[0]
     assert "%" in ax.get_ylabel()
     c = metrics.precision_recall([3, 2, 1], [True, False, True])
     ax = plots.precision_recall({"loss": c, "entropy": c}, base_rate=2 / 3)
-    assert labels(ax) == [f"loss (AP {c.average_precision:.2f})", f"entropy (AP {c.average_precision:.2f})", "at random (66.7%)"]
-    assert ax.lines[0].get_xdata().tolist() == c.recall.tolist() and ax.lines[2].get_ydata()[0] == pytest.approx(2 / 3)
-    assert ax.lines[0].get_linestyle() != ax.lines[1].get_linestyle() and ax.lines[0].get_marker() != ax.lines[1].get_marker()
+    assert labels(ax) == [f"loss (AP {c.average_precision:.2f})", f"entropy (AP {c.average_precision:.2f})",
+                          "at random (66.7%)"]
+    assert ax.lines[0].get_xdata().tolist() == c.recall.tolist()
+    assert ax.lines[2].get_ydata()[0] == pytest.approx(2 / 3)
+    assert ax.lines[0].get_linestyle() != ax.lines[1].get_linestyle()
+    assert ax.lines[0].get_marker() != ax.lines[1].get_marker()
 
 
 def test_error_against_passes():
@@ -101,7 +109,8 @@ def test_a_figure_of_panels_is_saved_whole(tmp_path):
     plots.band([0, 1], [0, 1], [1, 1], axes[0, 0])
     assert plots.functions([0, 1], [[0, 1]], axes[0, 1]) is axes[0, 1]
     plots.save(axes[0, 0], tmp_path / "a.png")
-    assert matplotlib.image.imread(tmp_path / "a.png").shape[:2] == (450, 900) and len(list(tmp_path.iterdir())) == 1
+    assert matplotlib.image.imread(tmp_path / "a.png").shape[:2] == (450, 900)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("call, message", [
@@ -109,7 +118,8 @@ def test_a_figure_of_panels_is_saved_whole(tmp_path):
     (lambda: plots.band([0], [0], [-1]), "std must not be negative, got -1"),
     (lambda: plots.band([0], [np.nan], [1]), "mean must be finite"),
     (lambda: plots.functions([0, 1], [[0, 1, 2]]), r"draws must have shape \(T, 2\), got \(1, 3\)"),
-    (lambda: plots.softmax_clouds([0], np.zeros((2, 3, 4)), [0]), r"probabilities must have shape \(1, T, C\), got \(2, 3, 4\)"),
+    (lambda: plots.softmax_clouds([0], np.zeros((2, 3, 4)), [0]),
+     r"probabilities must have shape \(1, T, C\), got \(2, 3, 4\)"),
     (lambda: plots.softmax_clouds([0], np.zeros((1, 3, 4)), [4]), r"classes must be in \[0, 3\], got 4"),
     (lambda: plots.digit_sheet(np.zeros((2, 3, 3)), ["one"]), "captions must be 2 texts"),
     (lambda: plots.digit_sheet(np.zeros((3, 3)), ["one"]), "images must have 3 axes"),

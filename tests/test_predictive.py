@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from minibayes import BayesianNetwork, bayes, models, nn
-from minibayes.bayes import predictive, summary
+from minibayes.bayes import summary
 from minibayes.bayes.likelihood import log_softmax
-from minibayes.nn import network
+from minibayes.fast import routes, sweep
 
 
 def conv_net(noise, noise_per="patch"):
@@ -55,7 +55,7 @@ def test_mc_is_the_average_of_explicit_passes(net, shared):
 
 @pytest.mark.parametrize("kind", ["classes", "regression"])
 def test_same_bits_for_any_number_of_threads(kind, monkeypatch):
-    monkeypatch.setattr(network, "INPUTS", 7)
+    monkeypatch.setattr(routes.StageRoute, "inputs", 7)
     model = fitted(models.mlp([5, 8, 3]), bayes.Gaussian(2.0) if kind == "regression" else None)
     x = inputs(33, (5,))
     y = np.zeros((33, 3)) if kind == "regression" else np.zeros(33, int)
@@ -79,9 +79,9 @@ def test_what_comes_before_the_noise_is_computed_in_pieces():
 def test_draws_do_not_depend_on_the_split_into_tasks(monkeypatch):
     model, x = fitted(models.mlp([5, 8, 3]), dtype=np.float64), inputs(20, (5,), dtype=np.float64)
     whole = model.predict(x, samples=30, keep_samples=True)
-    monkeypatch.setattr(network, "INPUTS", 3)
-    monkeypatch.setattr(network, "SWEEP_ROWS", 5)
-    monkeypatch.setattr(predictive, "TASKS", 50)
+    monkeypatch.setattr(routes.StageRoute, "inputs", 3)
+    monkeypatch.setattr(routes, "SWEEP_ROWS", 5)
+    monkeypatch.setattr(sweep, "TASKS", 50)
     split = model.predict(x, samples=30, keep_samples=True)
     np.testing.assert_allclose(whole.samples, split.samples, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(whole.mean, split.mean, rtol=1e-12)

@@ -1,4 +1,7 @@
-"""Progress bars: a person at a terminal sees them, whatever size it says it has; a pipe or a file gets none."""
+"""Progress bars: a person at a terminal sees them, whatever size it says it has.
+
+A pipe or a file gets none.
+"""
 
 import os
 import subprocess
@@ -19,7 +22,8 @@ model.predict(x, samples=20, progress=sys.argv[1] == "yes")
 def on_a_terminal(progress):
     pty = pytest.importorskip("pty")  # a new pseudo-terminal says that it has 0 lines of 0 columns
     here, there = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-c", CODE, progress], stdout=subprocess.DEVNULL, stderr=there)
+    process = subprocess.Popen([sys.executable, "-c", CODE, progress], stdout=subprocess.DEVNULL,
+                               stderr=there)
     os.close(there)
     text = b""
     while True:

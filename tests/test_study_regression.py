@@ -1,4 +1,4 @@
-"""The regression study: bands and scores by hand, the paper's CO2 window and solver, the table, the figure, the command."""
+"""The regression study: bands and scores by hand, the paper's CO2 window and solver, what is shown."""
 
 import json
 import math
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import minibayes as mb
-from minibayes import __main__, bayes, data, models, nn
-from minibayes.bayes import Gaussian
+from minibayes import __main__, bayes, data, models, nn, plots
+from minibayes.studies.frame import COMMANDS
 from minibayes.studies.regression import band, co2, command, report, toy
 
 TINY = {"width": 8, "steps": 30, "samples": 12, "toy_steps": 60}
@@ -24,10 +24,13 @@ def run(*argv):
         return error.code
 
 
-# -------------------------------------------------------------------------------------------------------------------- bands and scores
+# ----------------------------------------------------------------------------------------- bands and scores
 
 def test_precision_by_hand():
-    """Passes (1, 2) and (3, 2) at the targets (1, 4): squares 0, 4 and 4, 4, mean 3. The mean pass (2, 2) alone would give 2.5."""
+    """Passes (1, 2) and (3, 2) at the targets (1, 4): squares 0, 4 and 4, 4, mean 3.
+
+    The mean pass (2, 2) alone would give 2.5.
+    """
     assert band.precision(np.array([[1.0, 2.0], [3.0, 2.0]]), np.array([1.0, 4.0])) == pytest.approx(1 / 3)
 
 
@@ -40,18 +43,22 @@ def test_precision_is_the_best():
 
 
 def test_band_by_hand():
-    """f_t = 0 and 2 with tau = 1/4: mean 1, epistemic 1, std sqrt(1 + 4); at y = 2, p = (N(2; 0, 4) + N(2; 2, 4))/2."""
+    """f_t = 0 and 2 with tau = 1/4: mean 1, epistemic 1, std sqrt(1 + 4).
+
+    At y = 2, p = (N(2; 0, 4) + N(2; 2, 4))/2.
+    """
     made = band.gaussian_band(np.array([[0.0], [2.0]]), 0.25, np.array([2.0]))
     assert (made.mean, made.epistemic, made.std) == (1, 1, pytest.approx(math.sqrt(5)))
     assert made.log_likelihood == pytest.approx(math.log((math.exp(-0.5) + 1) / 2 / math.sqrt(8 * math.pi)))
     one = band.gaussian_band(np.array([[0.0]]), 0.25, np.array([2.0]))
-    assert (one.std, one.epistemic) == (2, 0) and one.log_likelihood == pytest.approx(-0.5 - math.log(8 * math.pi) / 2)
+    assert (one.std, one.epistemic) == (2, 0)
+    assert one.log_likelihood == pytest.approx(-0.5 - math.log(8 * math.pi) / 2)
 
 
 def test_band_is_what_predict_says():
     """The same passes through the public prediction with that tau: equal moments and log-likelihood."""
     net = models.mlp([1, 16, 1], noise=nn.Bernoulli(0.8))
-    model = mb.BayesianNetwork(net, likelihood=Gaussian(3.0), params=net.init(0, np.float64))
+    model = mb.BayesianNetwork(net, likelihood=bayes.Gaussian(3.0), params=net.init(0, np.float64))
     x, y = np.linspace(-2, 2, 9), np.linspace(0, 1, 9)
     made = band.gaussian_band(toy.passes(model, x, 40, seed=5, threads=1), 3.0, y)
     said = model.predict(x[:, None], samples=40, seed=5, shared=True)
@@ -62,15 +69,21 @@ def test_band_is_what_predict_says():
 
 
 def test_score_by_hand():
-    """Errors 0.5, 1.5, 3 of stds 1, 1, 2 are 0.5, 1.5, 1.5 std: one of three within 1, all within 2. The fourth is not asked for."""
-    made = band.Band(np.zeros(4), np.array([1.0, 1, 2, 1]), np.array([0.5, 0.5, 1, 9]), np.array([-1.0, -2, -6, 100]))
+    """Errors 0.5, 1.5, 3 of stds 1, 1, 2 are 0.5, 1.5, 1.5 std: one of three within 1, all within 2.
+
+    The fourth is not asked for.
+    """
+    made = band.Band(np.zeros(4), np.array([1.0, 1, 2, 1]), np.array([0.5, 0.5, 1, 9]),
+                     np.array([-1.0, -2, -6, 100]))
     found = band.score(made, np.array([0.5, -1.5, 3, 70]), np.array([True, True, True, False]))
-    assert found == {"count": 3, "rmse": pytest.approx(math.sqrt((0.25 + 2.25 + 9) / 3)), "log_likelihood": pytest.approx(-3.0),
-                     "coverage_1": pytest.approx(1 / 3), "coverage_2": 1.0, "std": pytest.approx(math.sqrt(2)),
+    assert found == {"count": 3, "rmse": pytest.approx(math.sqrt((0.25 + 2.25 + 9) / 3)),
+                     "log_likelihood": pytest.approx(-3.0),
+                     "coverage_1": pytest.approx(1 / 3), "coverage_2": 1.0,
+                     "std": pytest.approx(math.sqrt(2)),
                      "epistemic": pytest.approx(math.sqrt(0.5))}
 
 
-# --------------------------------------------------------------------------------------------------------------------------------- CO2
+# ------------------------------------------------------------------------------------------------------ CO2
 
 @pytest.fixture(scope="module")
 def record():
@@ -78,7 +91,10 @@ def record():
 
 
 def test_the_window_is_the_papers(record):
-    """272 months to 1981-03 with std 2.1354 ppm about their line; nothing after them has a part in the normalisation."""
+    """272 months to 1981-03 with std 2.1354 ppm about their line.
+
+    Nothing after them has a part in the normalisation.
+    """
     assert str(data.co2().dates[co2.MONTHS - 1]) == "1981-03" and round(record.scale, 4) == 2.1354
     seen, i = slice(0, co2.MONTHS), np.arange(741)
     assert record.y[seen].mean() == pytest.approx(0, abs=1e-9) and record.y[seen].std() == pytest.approx(1)
@@ -91,14 +107,20 @@ def test_the_window_is_the_papers(record):
 def test_horizons_divide_the_later_months(record):
     rows = {row["horizon"]: row for row in co2.scores(record, co2.straight_line(record))}
     parts = [row for name, row in rows.items() if name not in ("window", "all later")]
-    assert [row["count"] for row in parts] == [12, 48, 60, 120, 229] and rows["all later"]["count"] == 741 - 272
+    assert [row["count"] for row in parts] == [12, 48, 60, 120, 229]
+    assert rows["all later"]["count"] == 741 - 272
     assert rows["window"]["count"] == 272 and rows["window"]["rmse"] == pytest.approx(2.1354, abs=1e-4)
-    assert sum(row["count"] * row["rmse"] ** 2 for row in parts) == pytest.approx(469 * rows["all later"]["rmse"] ** 2)
-    assert sum(row["count"] * row["log_likelihood"] for row in parts) == pytest.approx(469 * rows["all later"]["log_likelihood"])
+    assert sum(row["count"] * row["rmse"] ** 2
+               for row in parts) == pytest.approx(469 * rows["all later"]["rmse"] ** 2)
+    assert sum(row["count"] * row["log_likelihood"]
+               for row in parts) == pytest.approx(469 * rows["all later"]["log_likelihood"])
 
 
 def test_the_straight_line_by_hand(record):
-    """Its log-likelihood is that of N(line, 2.1354^2): at the window, -1/2 - log(2.1354 sqrt(2 pi)) on average."""
+    """Its log-likelihood is that of N(line, 2.1354^2).
+
+    At the window, -1/2 - log(2.1354 sqrt(2 pi)) on average.
+    """
     window = co2.scores(record, co2.straight_line(record))[0]
     assert window["log_likelihood"] == pytest.approx(-0.5 - math.log(record.scale * math.sqrt(2 * math.pi)))
     assert window["std"] == pytest.approx(record.scale) and window["epistemic"] == 0
@@ -106,13 +128,16 @@ def test_the_straight_line_by_hand(record):
 
 @pytest.mark.parametrize("width", [1024, 256])
 def test_the_solver_is_caffes(width):
-    """Two steps on M are two steps of Caffe on Theta = keep M: masks z/keep, 1/2 (y - f)^2, decay 1e-6, momentum .9, rate .01 "inv"."""
+    """Two steps on M are two steps of Caffe on Theta = keep M.
+
+    It has masks z/keep, 1/2 (y - f)^2, decay 1e-6, momentum .9, rate .01 "inv".
+    """
     keep, net = 0.9, models.mlp([1, 6, 1], noise=nn.Bernoulli(0.9), init_scheme="lecun")
     optimizer, prior = co2.solver(net, 0.01, width)
     params = net.init(3, np.float64)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(5, 1)), rng.normal(size=(5, 1))
-    objective = bayes.Objective(net, prior, Gaussian(1.0), co2.MONTHS)
+    objective = bayes.Objective(net, prior, bayes.Gaussian(1.0), co2.MONTHS)
 
     A, b, C, c = params["fc1"]["M"], params["fc1"]["b"], keep * params["fc2"]["M"], params["fc2"]["b"]
     velocity, state = [0, 0, 0, 0], optimizer.init(params)
@@ -130,15 +155,22 @@ def test_the_solver_is_caffes(width):
         velocity = [0.9 * v + rate * (g + wd * t) for v, g, wd, t in zip(
             velocity, (d.T @ x, d.sum(0), r.T @ h, r.sum(0)), decay, (A, b, C, c), strict=True)]
         A, b, C, c = (t - v for t, v in zip((A, b, C, c), velocity, strict=True))
-    for mine, caffes in ((params["fc1"]["M"], A), (params["fc1"]["b"], b), (keep * params["fc2"]["M"], C), (params["fc2"]["b"], c)):
+    for mine, caffes in ((params["fc1"]["M"], A), (params["fc1"]["b"], b), (keep * params["fc2"]["M"], C),
+                         (params["fc2"]["b"], c)):
         np.testing.assert_allclose(mine, caffes, rtol=1e-12)
 
 
 def test_the_networks_are_the_papers(record, monkeypatch):
-    """Four hidden layers with dropout before every layer but the first: ReLU at .1 with rate .01, tanh at .1 and .2 with half of it."""
+    """Four hidden layers with dropout before every layer but the first.
+
+    ReLU at .1 with rate .01, tanh at .1 and .2 with half of it.
+    """
     seen = []
-    monkeypatch.setattr(co2.BayesianNetwork, "fit", lambda model, *args, **kwargs: seen.append((model.net, kwargs["optimizer"])) or 1 / 0)
-    for name, activation, keep, rate in zip(co2.NETS, (nn.ReLU, nn.Tanh, nn.Tanh), (0.9, 0.9, 0.8), (0.01, 0.005, 0.005), strict=True):
+    monkeypatch.setattr(co2.BayesianNetwork,
+                        "fit", lambda model, *args, **kwargs: seen.append((model.net, kwargs["optimizer"]))
+                        or 1 / 0)
+    for name, activation, keep, rate in zip(co2.NETS, (nn.ReLU, nn.Tanh, nn.Tanh), (0.9, 0.9, 0.8),
+                                            (0.01, 0.005, 0.005), strict=True):
         with pytest.raises(ZeroDivisionError):
             co2.functions(record, name, width=1024, steps=1, samples=2, seed=0)
         net, optimizer = seen.pop()
@@ -158,7 +190,8 @@ def test_functions_are_functions(record, drawn):
     for f in drawn.values():
         assert f["mc"].shape == (60, 741) and f["weight-averaging"].shape == (1, 741)
         residual = f["mc"] - record.line
-        assert np.abs(np.diff(residual, axis=1)).mean() < residual.std(axis=0).mean() / 5, "one draw for all months, not one for each"
+        steps = np.abs(np.diff(residual, axis=1)).mean()
+        assert steps < residual.std(axis=0).mean() / 5, "one draw for all months, not one for each"
 
 
 def test_functions_are_in_ppm(record):
@@ -171,25 +204,33 @@ def test_functions_are_in_ppm(record):
 
 
 def test_far_from_the_data(drawn):
-    """What a pass adds to the line goes on growing in a ReLU net, and levels off in a tanh net: so does the std over passes."""
+    """What a pass adds to the line goes on growing in a ReLU net, and levels off in a tanh net.
+
+    So does the std over passes.
+    """
     growth = {name: f["mc"][:, 740].std() / f["mc"][:, 500].std() for name, f in drawn.items()}
     relu, *tanh = growth.values()
     assert relu > 1.3 > max(tanh), "x grows by 1.66 from month 500 to month 740"
 
 
 def test_both_rules_have_the_same_noise(record, drawn):
-    """All of weight averaging's std is the noise's; the passes add to it. In ppm, and at least what the season leaves over."""
+    """All of weight averaging's std is the noise's; the passes add to it.
+
+    In ppm, and at least what the season leaves over.
+    """
     bands, noise = co2.bands(record, drawn["tanh, drop 0.2"])
     np.testing.assert_allclose(bands["weight-averaging"].std, noise)
     np.testing.assert_allclose(bands["mc"].std ** 2, noise**2 + drawn["tanh, drop 0.2"]["mc"].var(axis=0))
     seen = slice(0, co2.MONTHS)
-    assert noise**2 == pytest.approx(((record.ppm - bands["mc"].mean)[seen] ** 2 + bands["mc"].epistemic[seen] ** 2).mean())
+    squares = (record.ppm - bands["mc"].mean)[seen] ** 2 + bands["mc"].epistemic[seen] ** 2
+    assert noise**2 == pytest.approx(squares.mean())
 
 
-# --------------------------------------------------------------------------------------------------------------------------------- toys
+# ----------------------------------------------------------------------------------------------------- toys
 
 def test_toy_truths():
-    np.testing.assert_allclose(toy.truth(np.array([0, np.pi / 2, np.pi, -np.pi / 2])), [0, np.pi / 2, 0, np.pi / 2], atol=1e-12)
+    np.testing.assert_allclose(toy.truth(np.array([0, np.pi / 2, np.pi, -np.pi / 2])),
+                               [0, np.pi / 2, 0, np.pi / 2], atol=1e-12)
     assert [toy.noise_std(x) for x in (-5, 0, 5)] == pytest.approx([0.2, 1.2, 2.2])
 
 
@@ -199,43 +240,61 @@ def noisy():
 
 
 def test_sine():
-    """20 points from -5 to 5, no noise in them; the grid goes on to 10, half of it inside; two rules, the same noise level."""
+    """20 points from -5 to 5, no noise in them; the grid goes on to 10, half of it inside.
+
+    Two rules, the same noise level.
+    """
     shown, result = toy.sine(50, 1500, seed=0)
-    assert len(shown.x) == 20 and (shown.x[0], shown.x[-1]) == (-5, 5) and (shown.grid[0], shown.grid[-1]) == (-10, 10)
+    assert len(shown.x) == 20 and (shown.x[0], shown.x[-1]) == (-5, 5)
+    assert (shown.grid[0], shown.grid[-1]) == (-10, 10)
     np.testing.assert_array_equal(shown.y, shown.x * np.sin(shown.x))
     assert shown.draws.shape == (toy.DRAWS, 401)
     rows = {(row["rule"], row["region"]): row for row in result["scores"]}
-    assert {region: row["count"] for (_, region), row in rows.items()} == {"between the points": 201, "beyond them": 200}
+    counts = {region: row["count"] for (_, region), row in rows.items()}
+    assert counts == {"between the points": 201, "beyond them": 200}
     for region in ("between the points", "beyond them"):
         mc, average = rows["mc", region], rows["weight-averaging", region]
-        assert average["std"] == pytest.approx(result["noise_std"]) and average["epistemic"] == 0 < mc["epistemic"]
+        assert average["std"] == pytest.approx(result["noise_std"])
+        assert average["epistemic"] == 0 < mc["epistemic"]
         assert mc["std"] ** 2 == pytest.approx(mc["epistemic"] ** 2 + result["noise_std"] ** 2)
         assert mc["rmse"] == pytest.approx(np.sqrt(((shown.bands["mc"].mean - shown.truth)[
             (np.abs(shown.grid) <= 5) == (region == "between the points")] ** 2).mean()))
-    assert rows["mc", "between the points"]["rmse"] < 0.5 < 5 < rows["mc", "beyond them"]["rmse"], "learned, and not known beyond"
+    assert rows["mc", "between the points"]["rmse"] < 0.5, "learned"
+    assert rows["mc", "beyond them"]["rmse"] > 5, "and not known beyond"
 
 
 def test_growing_noise_is_found(noisy):
-    """sigma(x) found rises along x and is nearer to the truth than one sigma for all is; worth more than 4 standard errors of nats."""
+    """sigma(x) found rises along x and is nearer to the truth than one sigma for all is.
+
+    Worth more than 4 standard errors of nats.
+    """
     shown, result = noisy
     found, true = result["sigma"]["found"], np.array(result["sigma"]["true"])
     assert found[0] < found[1] < found[2]
     made = shown.bands["heteroscedastic"]
-    np.testing.assert_allclose(np.square(found), (made.std**2 - made.epistemic**2)[[0, 100, 200]], err_msg="the noise's part of the band")
+    np.testing.assert_allclose(np.square(found), (made.std**2 - made.epistemic**2)[[0, 100, 200]],
+                               err_msg="the noise's part of the band")
     at = toy.noise_std(shown.grid)
-    assert result["sigma"]["relative_rmse"] < np.sqrt(((result["sigma"]["constant"] / at - 1) ** 2).mean()) / 2
-    assert result["sigma"]["constant"] > np.sqrt((true**2).mean()) / 1.5, "the one level stands for the large noise too"
+    sigma = result["sigma"]
+    assert sigma["relative_rmse"] < np.sqrt(((sigma["constant"] / at - 1) ** 2).mean()) / 2
+    assert sigma["constant"] > np.sqrt((true**2).mean()) / 1.5, "the one level stands for the large noise too"
     assert result["gain"] > 4 * result["gain_se"] > 0
 
 
 def test_growing_noise_scores(noisy):
-    """One std for all covers too much where there is little noise and too little where there is much; the other is nearer at both."""
+    """One std for all covers too much where there is little noise and too little where there is much.
+
+    The other is nearer at both.
+    """
     _, result = noisy
     rows = {(row["noise"], row["region"]): row for row in result["scores"]}
     little, much = (rows["constant", region]["coverage_1"] for region in ("little noise", "much noise"))
-    assert little > 0.683 + 4 * math.sqrt(0.683 * 0.317 / 1000) and much < 0.683 - 4 * math.sqrt(0.683 * 0.317 / 1000)
+    assert little > 0.683 + 4 * math.sqrt(0.683 * 0.317 / 1000)
+    assert much < 0.683 - 4 * math.sqrt(0.683 * 0.317 / 1000)
     for region in ("little noise", "much noise"):
-        assert abs(rows["heteroscedastic", region]["coverage_1"] - 0.683) < abs(rows["constant", region]["coverage_1"] - 0.683)
+        off = {name: abs(rows[name, region]["coverage_1"] - 0.683)
+               for name in ("heteroscedastic", "constant")}
+        assert off["heteroscedastic"] < off["constant"]
     parts = [rows["heteroscedastic", region] for region in ("little noise", "much noise")]
     whole = rows["heteroscedastic", "all"]
     assert sum(r["count"] for r in parts) == whole["count"] == toy.FRESH
@@ -243,7 +302,7 @@ def test_growing_noise_scores(noisy):
     assert gain == pytest.approx(result["gain"])
 
 
-# ----------------------------------------------------------------------------------------------------------- the table and the figure
+# --------------------------------------------------------------------------------- the table and the figure
 
 @pytest.fixture(scope="module")
 def tiny():
@@ -257,12 +316,16 @@ def test_the_table(tiny):
     result, _ = tiny
     out = report.summary(result)
     assert all(line == line.rstrip() and len(line) <= 140 for line in out.splitlines())
-    line = next(line for line in out.splitlines() if line.startswith("tanh, drop 0.2") and "MC" in line and "years 6-10" in line)
+    line = next(line for line in out.splitlines() if line.startswith("tanh, drop 0.2") and "MC" in line
+                and "years 6-10" in line)
     row = report.of(result["co2"]["scores"], model="tanh, drop 0.2", rule="mc", horizon="years 6-10")
     assert line.split("years 6-10")[1].split() == ["60", f"{row['rmse']:.2f}", f"{row['log_likelihood']:.2f}",
-        f"{100 * row['coverage_1']:.0f}", f"{100 * row['coverage_2']:.0f}", f"{row['std']:.2f}", f"{row['epistemic']:.2f}"]
-    assert sum(line.startswith(("straight line ", "ReLU, ", "tanh, ")) for line in out.splitlines()) == 7 * len(co2.HORIZONS)
-    for text in ("4 x 8 units", "30 full-batch steps", "T = 12", "60 steps", f"{result['growing_noise']['gain']:+.3f}"):
+        f"{100 * row['coverage_1']:.0f}", f"{100 * row['coverage_2']:.0f}", f"{row['std']:.2f}",
+        f"{row['epistemic']:.2f}"]
+    assert sum(line.startswith(("straight line ", "ReLU, ", "tanh, "))
+               for line in out.splitlines()) == 7 * len(co2.HORIZONS)
+    for text in ("4 x 8 units", "30 full-batch steps", "T = 12", "60 steps",
+                 f"{result['growing_noise']['gain']:+.3f}"):
         assert text in out
     for std in result["co2"]["noise_std"].values():
         assert f"{std:.2f}" in out
@@ -273,14 +336,19 @@ def limits(ax):
 
 
 def test_the_figure_shows_band_and_truth(tiny):
-    """Six titled panels; each holds all of its data, its truth and both stds of its band; CO2's two have one scale."""
+    """Six titled panels; each holds all of its data, its truth and both stds of its band.
+
+    CO2's two have one scale.
+    """
     result, shown = tiny
     axes = report.figure(result, shown).figure.axes
-    assert len(axes) == 6 and all(ax.get_title() and ax.get_xlabel() and ax.get_ylabel() and ax.get_legend() for ax in axes)
+    assert len(axes) == 6
+    assert all(ax.get_title() and ax.get_xlabel() and ax.get_ylabel() and ax.get_legend() for ax in axes)
     panels = [(axes[0], shown["sine"], "mc"), (axes[2], shown["growing_noise"], "heteroscedastic")]
     panels = [(ax, s.grid, s.bands[name], [s.truth, s.y]) for ax, s, name in panels]
     record = shown["record"]
-    panels += [(ax, record.time, bands["mc"], [record.ppm]) for ax, bands in zip(axes[3:5], list(shown["co2"].values())[:2], strict=True)]
+    panels += [(ax, record.time, bands["mc"], [record.ppm])
+               for ax, bands in zip(axes[3:5], list(shown["co2"].values())[:2], strict=True)]
     for ax, x, held, truths in panels:
         left, right, low, high = limits(ax)
         assert left <= x.min() and x.max() <= right
@@ -298,27 +366,32 @@ def test_what_came_is_drawn_apart(tiny):
     lines = {line.get_label(): line for line in ax.lines}
     assert len(lines["learned"].get_xdata()) == 272 and len(lines["what came"].get_xdata()) == 469
     assert lines["learned"].get_xdata().max() < lines["what came"].get_xdata().min()
-    assert matplotlib.colors.to_hex(lines["learned"].get_color()) != matplotlib.colors.to_hex(lines["what came"].get_color())
+    colors = [matplotlib.colors.to_hex(lines[label].get_color()) for label in ("learned", "what came")]
+    assert colors[0] != colors[1]
     np.testing.assert_array_equal(lines["learned"].get_ydata(), shown["record"].ppm[:272])
     np.testing.assert_array_equal(lines["what came"].get_ydata(), shown["record"].ppm[272:])
-    np.testing.assert_array_equal(lines["weight averaging"].get_ydata(), shown["co2"]["ReLU, drop 0.1"]["weight-averaging"].mean)
+    np.testing.assert_array_equal(lines["weight averaging"].get_ydata(),
+                                  shown["co2"]["ReLU, drop 0.1"]["weight-averaging"].mean)
 
 
 def test_titles_are_computed(tiny):
     """Other scores, other titles."""
     result, shown = tiny
     changed = json.loads(json.dumps(result))
-    share = {("mc", "year 1"): 0.375, ("mc", "years 21-39"): 0.125, ("mc", "years 11-20"): 0.25, ("weight-averaging", "years 11-20"): 0.5,
+    share = {("mc", "year 1"): 0.375, ("mc", "years 21-39"): 0.125, ("mc", "years 11-20"): 0.25,
+             ("weight-averaging", "years 11-20"): 0.5,
              ("", "years 11-20"): 0.75, ("mc", "between the points"): 0.625, ("mc", "beyond them"): 0.0625}
     for row in [*changed["sine"]["scores"], *changed["co2"]["scores"]]:
         row["coverage_2"] = share.get((row["rule"], row.get("horizon", row.get("region"))), 0.99)
-        row |= {"rmse": 77.7, "std": 5.5} if row["rule"] == "mc" and "year 1" not in row.values() else {"rmse": 1.0, "std": 1.0}
+        named = row["rule"] == "mc" and "year 1" not in row.values()
+        row |= {"rmse": 77.7, "std": 5.5} if named else {"rmse": 1.0, "std": 1.0}
     changed["growing_noise"] |= {"gain": -9.25, "gain_se": 1.5}
     titles = [ax.get_title() for ax in report.figure(changed, shown).figure.axes]
     assert "62% of the truth between" in titles[0] and "6% beyond" in titles[0]
     assert "errs by 77.7" in titles[1] and "-9.25 ± 1.50" in titles[2]
     for title, name in zip(titles[3:5], co2.NETS, strict=False):
-        assert name in title and "38% of year 1, 12% of years 21-39" in title and "77.7 ppm and the std is 5.5 ppm" in title
+        assert name in title and "38% of year 1, 12% of years 21-39" in title
+        assert "77.7 ppm and the std is 5.5 ppm" in title
     assert "averaging hold 25%,\nof weight averaging 50%; the straight line's 75%" in titles[5]
 
 
@@ -328,12 +401,14 @@ def test_coverage_by_horizon(tiny):
     ax = report.figure(result, shown).figure.axes[5]
     lines = {line.get_label(): line.get_ydata() for line in ax.lines}
     assert len(lines) == 8
-    for model, rule, label in (("tanh, drop 0.2", "weight-averaging", "tanh, drop 0.2, weight averaging"), (co2.LINE, "", co2.LINE)):
-        wanted = [100 * row["coverage_2"] for row in result["co2"]["scores"] if (row["model"], row["rule"]) == (model, rule)]
+    for model, rule, label in (("tanh, drop 0.2", "weight-averaging", "tanh, drop 0.2, weight averaging"),
+                               (co2.LINE, "", co2.LINE)):
+        wanted = [100 * row["coverage_2"]
+                  for row in result["co2"]["scores"] if (row["model"], row["rule"]) == (model, rule)]
         np.testing.assert_array_equal(lines[label], wanted[1:-1])
 
 
-# ------------------------------------------------------------------------------------------------------------------------- the command
+# ---------------------------------------------------------------------------------------------- the command
 
 WRONG = {
     "width 0": (["--width", "0"], r"--width must be in \[1, 8192\], got 0"),
@@ -360,16 +435,18 @@ def test_one_line_and_status_2(name, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     assert run("regression", *[a.replace("{file}", str(tmp_path / "file")) for a in argv]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and re.match(f"minibayes( regression)?: error: .*{says}", err), err
+    assert out == "" and err.count("\n") == 1
+    assert re.match(f"minibayes( regression)?: error: .*{says}", err), err
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_settings(monkeypatch):
     """Quick is smaller than full in everything, and what is given counts in both."""
-    parser = __main__.build_parser()
-    full, quick = (command.checked(parser.parse_args(["regression", *extra, "--samples", "7"])) for extra in ([], ["--quick"]))
-    assert full == {"quick": False, "seed": 0, **command.FULL, "samples": 7} and quick["samples"] == 7
-    assert all(command.QUICK[name] < command.FULL[name] for name in command.FULL)
+    study, parser = COMMANDS["regression"], __main__.build_parser()
+    full, quick = (study.settings(parser.parse_args(["regression", *extra, "--samples", "7"]))
+                   for extra in ([], ["--quick"]))
+    assert full == {"quick": False, "seed": 0, **study.full, "samples": 7} and quick["samples"] == 7
+    assert all(study.quick[name] < study.full[name] for name in study.full)
 
 
 @pytest.fixture(scope="module")
@@ -377,16 +454,18 @@ def ran(tmp_path_factory):
     """{threads: folder} of the whole command on a few steps."""
     folders = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "QUICK", TINY)
+        patch.setattr(command.Regression, "quick", TINY)
         for threads in (1, 2):
             folders[threads] = tmp_path_factory.mktemp("regression")
-            assert run("regression", "--quick", "--seed", "3", "--threads", str(threads), "--out", str(folders[threads])) == 0
+            assert run("regression", "--quick", "--seed", "3", "--threads", str(threads), "--out",
+                       str(folders[threads])) == 0
     return folders
 
 
 def test_the_same_bytes_for_any_number_of_threads(ran):
     for folder in ran.values():
-        assert sorted(p.name for p in folder.iterdir()) == ["regression.json", "regression.png"], "no temporary file is left"
+        files = sorted(p.name for p in folder.iterdir())
+        assert files == ["regression.json", "regression.png"], "no temporary file is left"
     for name in ("regression.json", "regression.png"):
         assert (ran[1] / name).read_bytes() == (ran[2] / name).read_bytes()
 
@@ -402,10 +481,14 @@ def test_what_the_json_holds(ran, tiny):
 
 
 def test_streams(tiny, tmp_path, monkeypatch, capsys, nothing_left_running):
-    """The table on stdout, or with --json what the file holds; where it was written and how long it took on stderr."""
+    """The table on stdout, or with --json what the file holds.
+
+    Where it was written and how long it took on stderr.
+    """
     result, shown = tiny
-    monkeypatch.setattr(command, "study", lambda *args, **kwargs: ({k: result[k] for k in ("sine", "growing_noise", "co2")}, shown))
-    monkeypatch.setattr(command.plots, "save", lambda ax, path: None)
+    found = {key: result[key] for key in ("sine", "growing_noise", "co2")}
+    monkeypatch.setattr(command, "study", lambda *args, **kwargs: (found, shown))
+    monkeypatch.setattr(plots, "save", lambda ax, path: None)
     for extra in ([], ["--json"]):
         assert run("regression", "--quick", "--out", str(tmp_path), *extra) == 0
         out, err = capsys.readouterr()

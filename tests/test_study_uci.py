@@ -1,4 +1,4 @@
-"""The uci study: tables that are none, the published splits and training, executors of every kind, an interrupt, and what it reports."""
+"""The uci study: tables that are none, the published splits and training, executors, interrupts, report."""
 
 import contextlib
 import json
@@ -20,6 +20,7 @@ import pytest
 import minibayes
 from minibayes import InputError, __main__, bayes, data, nn, plots
 from minibayes.studies import uci
+from minibayes.studies.frame import COMMANDS
 from minibayes.studies.uci import command, jobs, protocol, report, table
 
 ROOT = Path(minibayes.__file__).parent.parent
@@ -38,23 +39,25 @@ def small():
     """40 rows, 3 features, a target with a unit: y = 50 + 10 sin(2 x_1) + 4 x_2 + noise."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((40, 3))
-    return data.Table(x, 50 + 10 * np.sin(2 * x[:, 0]) + 4 * x[:, 1] + rng.standard_normal(40), ("a", "b", "c"), "y")
+    return data.Table(x, 50 + 10 * np.sin(2 * x[:, 0]) + 4 * x[:, 1] + rng.standard_normal(40),
+                      ("a", "b", "c"), "y")
 
 
-# ------------------------------------------------------------------------------------------------------------------------- CSV tables
+# ----------------------------------------------------------------------------------------------- CSV tables
 
 ROWS = "".join(f"{i},{i % 3},{i * i}\n" for i in range(12))
 
 
 def test_a_table(tmp_path):
-    """The target may stand anywhere; a byte-order mark, quotes, spaces, blank lines and other line ends do no harm."""
+    """The target may stand anywhere; byte-order mark, quotes, spaces, blank lines, line ends do no harm."""
     path = tmp_path / "t.csv"
     rows = b"".join(b"%d, %d.5e0 ,-%d\r\n" % (i, i, 2 * i) for i in range(10))
     path.write_bytes(b'\xef\xbb\xbf a ,"the, target",b\r\n\r\n' + rows + b"\r\n")
     read = uci.read(path, "the, target")
     assert read.names == ("a", "b") and read.target == "the, target"
     assert read.x.dtype == read.y.dtype == np.float64
-    assert read.x.tolist() == [[i, -2 * i] for i in range(10)] and read.y.tolist() == [i + 0.5 for i in range(10)]
+    assert read.x.tolist() == [[i, -2 * i] for i in range(10)]
+    assert read.y.tolist() == [i + 0.5 for i in range(10)]
 
 
 BAD = {
@@ -71,7 +74,8 @@ BAD = {
     "a name twice": ("a,a,y\n" + ROWS, "'a' stands in the header 2 times"),
     "no name": ("a,,y\n" + ROWS, "column 2 has none"),
     "text": ("a,b,y\n" + ROWS + "7,many,5\n", r"row 13 \(line 14\), column 'b' must be a number, got 'many'"),
-    "text below a blank line": ("a,b,y\n\n1,2,3\n\n4,x,5\n", r"row 2 \(line 5\), column 'b' must be a number, got 'x'"),
+    "text below a blank line": ("a,b,y\n\n1,2,3\n\n4,x,5\n",
+                                r"row 2 \(line 5\), column 'b' must be a number, got 'x'"),
     "long text": ("a,b,y\n1," + 500 * "x" + ",3\n", "column 'b' must be a number, got 'x{40}...'$"),
     "an empty cell": ("a,b,y\n1,,3\n", "row 1.*column 'b' must be a number, got an empty cell"),
     "a spaced cell": ("a,b,y\n1,  ,3\n", "row 1.*column 'b' must be a number, got an empty cell"),
@@ -83,7 +87,8 @@ BAD = {
     "squares overflow": ("a,b,y\n1,2,-1e200\n", "column 'y' must be finite.*got '-1e200'"),
     "a value too many": ("a,b,y\n1,2,3\n1,2,3,4\n", r"row 2 \(line 3\) must have 3 values.*got 4"),
     "a value too few": ("a,b,y\n1,2\n", r"row 1 \(line 2\) must have 3 values.*got 2"),
-    "a constant target": ("a,b,y\n" + re.sub(r"\d+\n", "7\n", ROWS), "target 'y' must vary, got 7 in every row"),
+    "a constant target": ("a,b,y\n" + re.sub(r"\d+\n", "7\n", ROWS),
+                          "target 'y' must vary, got 7 in every row"),
     "an open quote": ('a,b,y\n1,"2,3\n4,5,6\n', "comma-separated values"),
     "not UTF-8": (b"a,b,y\n1,2,\xff\n", "UTF-8"),
     "UTF-16": ("a,b,y\n1,2,3\n".encode("utf-16"), "UTF-8"),
@@ -106,7 +111,8 @@ def test_a_bad_table(name, tmp_path, capsys, monkeypatch):
     assert re.search(says, err.rstrip()), err
 
 
-@pytest.mark.parametrize("path, says", [("{tmp}", "cannot be read: Is a directory"), ("a\0b", "cannot be read"), ("", "No such file")])
+@pytest.mark.parametrize("path, says", [("{tmp}", "cannot be read: Is a directory"),
+                                        ("a\0b", "cannot be read"), ("", "No such file")])
 def test_a_bad_path(path, says, tmp_path):
     with pytest.raises(InputError, match=says):
         table.read(path.replace("{tmp}", str(tmp_path)), "y")
@@ -128,35 +134,44 @@ def test_huge_tables_are_refused_early(tmp_path, monkeypatch):
             table.read("/dev/zero", "y")
 
 
-# --------------------------------------------------------------------------------------------------------- the protocol, as published
+# ------------------------------------------------------------------------------- the protocol, as published
 
 def test_the_published_splits():
-    """The first rows of index_test_0, index_train_0, index_test_19 and index_train_19 of the published repository (at 6eb4497)."""
-    known = {"boston": (51, [431, 115, 470, 216], [307, 343, 47, 67], [426, 161, 347, 368], [480, 216, 158, 193]),
-             "concrete": (103, [87, 751, 655, 942], [339, 244, 882, 567], [212, 908, 49, 994], [663, 364, 983, 970])}
+    """The first rows of index_test_0, index_train_0, index_test_19, index_train_19, published at 6eb4497."""
+    known = {"boston": (51, [431, 115, 470, 216], [307, 343, 47, 67], [426, 161, 347, 368],
+                        [480, 216, 158, 193]),
+             "concrete": (103, [87, 751, 655, 942], [339, 244, 882, 567], [212, 908, 49, 994],
+                          [663, 364, 983, 970])}
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     for name, (size, *rows) in known.items():
         t = command.TABLES[name]()
         made = uci.splits(name, t, protocol.TAUS[name])
-        assert [s.number for s in made] == list(range(1, 21)) and {s.taus for s in made} == {protocol.TAUS[name]}
-        assert [made[i].__getattribute__(part)[:4].tolist() for i in (0, 19) for part in ("test", "train")] == rows
+        assert [s.number for s in made] == list(range(1, 21))
+        assert {s.taus for s in made} == {protocol.TAUS[name]}
+        assert [made[i].__getattribute__(part)[:4].tolist() for i in (0, 19)
+                for part in ("test", "train")] == rows
         for s in made:
             assert len(s.test) == size and sorted([*s.train, *s.test]) == list(range(len(t.y)))
     assert (np.random.get_state()[1] == before).all(), "the global state was touched"  # noqa: NPY002
 
 
 def test_the_jobs_of_a_split(small):
-    """36 rows to train on, 4 to test; the first 28 of the 36 train in the grid, the other 8 validate. 128 rows or less are one step."""
+    """36 rows to train on, 4 to test; the first 28 of the 36 train in the grid, the other 8 validate.
+
+    128 rows or less are one step.
+    """
     split = uci.splits("boston", small, protocol.TAUS["boston"], 1)[0]
     grid = protocol.grid(split, epochs=7, samples=5, seed=3)
-    assert [(job.keep, job.tau) for job in grid] == [(k, t) for k in (0.995, 0.99, 0.95, 0.9) for t in (0.1, 0.15, 0.2)]
+    assert [(job.keep, job.tau) for job in grid] == [(k, t) for k in (0.995, 0.99, 0.95, 0.9)
+                                                     for t in (0.1, 0.15, 0.2)]
     assert all([len(rows) for rows in job.rows] == [28, 8] and job.steps == 7 for job in grid)
     assert np.concatenate(grid[0].rows).tolist() == split.train.tolist()
     final = replace(grid[5], final=True)
     assert [rows.tolist() for rows in final.rows] == [split.train.tolist(), split.test.tolist()]
     many = replace(final, split=replace(split, train=np.arange(129)))
     assert many.steps == 14
-    keys = [job.key for job in [*grid, final, replace(final, seed=4), replace(final, split=replace(split, number=2))]]
+    keys = [job.key for job in [*grid, final, replace(final, seed=4),
+                                replace(final, split=replace(split, number=2))]]
     assert len(set(keys)) == len(keys), "no two networks share their noise"
 
 
@@ -169,24 +184,29 @@ def test_taus_of_any_table(small):
 def test_a_target_that_varies_in_test_rows_only(small):
     first = uci.splits("any", small, count=1)[0]
     y = np.where(np.arange(40) == first.test[0], 1.0, 0.1)
-    with pytest.raises(InputError, match=r"any: the target must vary in every split's training rows, got only 0.1 in 1"):
+    with pytest.raises(InputError,
+                       match=r"any: the target must vary in every split's training rows, got only 0.1 in 1"):
         uci.splits("any", small._replace(y=y))
 
 
 def test_standardised(small):
-    """By the mean and std of the rows to train on; a column that is constant there (0.1 has no exact mean) is 0 in both."""
+    """By the mean and std of the rows to train on.
+
+    A column that is constant there (0.1 has no exact mean) is 0 in both.
+    """
     train, other = small.x[:30].copy(), small.x[30:].copy()
     train[:, 1], other[0, 1], other[1:, 1] = 0.1, 5.0, 0.1
     before = train.copy(), other.copy()
     a, b = protocol.standardised(train, other)
     assert a.mean(axis=0) == pytest.approx(np.zeros(3)) and a.std(axis=0) == pytest.approx([1, 0, 1])
     assert not a[:, 1].any() and not b[:, 1].any()
-    assert b[:, 2] == pytest.approx((other[:, 2] - train[:, 2].mean()) / np.sqrt(((train[:, 2] - train[:, 2].mean()) ** 2).mean()))
+    away = train[:, 2] - train[:, 2].mean()
+    assert b[:, 2] == pytest.approx((other[:, 2] - train[:, 2].mean()) / np.sqrt((away**2).mean()))
     assert (train == before[0]).all() and (other == before[1]).all()
 
 
 def published_training(theta, x, y, masks, keep, decay, bias_decay=0, bias_epsilon=1e-7):
-    """Written out from the published description: inverted dropout, mean squared error, L2 on Theta, Adam. Returns Theta.
+    """Theta by the published description: inverted dropout, mean squared error, L2 on Theta, Adam.
 
     The biases' two arguments are by default as published.
     """
@@ -211,8 +231,8 @@ def published_training(theta, x, y, masks, keep, decay, bias_decay=0, bias_epsil
 def test_training_is_the_published_training(lengthscale, monkeypatch):
     """200 steps of M here, and of Theta = keep M as published, with the same masks: keep M = Theta.
 
-    To rounding with the two differences that are named, the biases' penalty keep lambda and epsilon keep 1e-7, also at l = 2, where
-    penalties count; at the published l nearly so without them.
+    To rounding with the two differences that are named, the biases' penalty keep lambda, epsilon keep 1e-7;
+    also at l = 2, where penalties count; at the published l nearly so without them.
     """
     monkeypatch.setattr(protocol, "LENGTHSCALE", lengthscale)
     keep, tau, N, rng = 0.6, 0.15, 200, np.random.default_rng(0)
@@ -245,31 +265,42 @@ def as_theta(params, keep):
 
 
 def test_the_prior_that_was_published_in_effect():
-    """l' = l keep std/sqrt(2) and tau' = tau std^2, from the derivation; Boston: 0.01 x 0.9 x 9.2/1.414 = 0.0585."""
+    """l' = l keep std/sqrt(2) and tau' = tau std^2, from the derivation; Boston.
+
+    0.01 x 0.9 x 9.2/1.414 = 0.0585.
+    """
     model, optimizer = protocol.as_published(13, 0.9, 0.1, 9.2, 455)
-    assert model.prior.of("fc1") == pytest.approx(0.01 * 0.9 * 9.2 / math.sqrt(2)) and model.likelihood.tau == pytest.approx(8.464)
-    assert [layer.noise for layer in model.net.layers.values()] == [nn.Bernoulli(0.9), nn.Delta(), nn.Bernoulli(0.9)], "inputs too"
-    assert (optimizer.rate, optimizer.multiplier("fc1", "M"), optimizer.multiplier("fc2", "b")) == (1e-3, pytest.approx(1 / 0.9), 1)
+    assert model.prior.of("fc1") == pytest.approx(0.01 * 0.9 * 9.2 / math.sqrt(2))
+    assert model.likelihood.tau == pytest.approx(8.464)
+    noises = [layer.noise for layer in model.net.layers.values()]
+    assert noises == [nn.Bernoulli(0.9), nn.Delta(), nn.Bernoulli(0.9)], "inputs too"
+    assert (optimizer.rate, optimizer.multiplier("fc2", "b")) == (1e-3, 1)
+    assert optimizer.multiplier("fc1", "M") == pytest.approx(1 / 0.9)
 
 
 def test_scores_are_in_the_units_of_y(small):
-    """From the passes themselves, in y's own units: RMSE of their mean, and log (1/T) sum_t N(y; f_t, 1/tau)."""
+    """From the passes themselves, in y's own units.
+
+    RMSE of their mean, and log (1/T) sum_t N(y; f_t, 1/tau).
+    """
     split = uci.splits("boston", small, (0.3,), 1)[0]
     job = protocol.Job(split, 0.9, 0.3, final=True, epochs=60, samples=40, seed=2)
     got = protocol.score(job)
     y, y_test = small.y[split.train], small.y[split.test]
     x, x_test = protocol.standardised(small.x[split.train], small.x[split.test])
     model, optimizer = protocol.as_published(3, 0.9, 0.3, float(y.std()), len(y))
-    model.fit(x, (y - y.mean()) / y.std(), steps=60, batch_size=128, optimizer=optimizer, seed=job.key, threads=1)
+    model.fit(x, (y - y.mean()) / y.std(), steps=60, batch_size=128, optimizer=optimizer, seed=job.key,
+              threads=1)
     for rule in ("mc", "weight-averaging"):
-        f = model.predict(x_test, rule=rule, samples=40, seed=job.key, keep_samples=True).samples[..., 0] * y.std() + y.mean()
+        f = model.predict(x_test, rule=rule, samples=40, seed=job.key,
+                          keep_samples=True).samples[..., 0] * y.std() + y.mean()
         assert got[rule]["rmse"] == pytest.approx(np.sqrt(np.mean((f.mean(axis=0) - y_test) ** 2)), rel=1e-6)
         density = np.sqrt(0.3 / (2 * np.pi)) * np.exp(-0.15 * (y_test - f) ** 2)
         assert got[rule]["log_likelihood"] == pytest.approx(np.log(density.mean(axis=0)).mean(), rel=1e-5)
     assert len(f) == 1 and got["mc"] != got["weight-averaging"]
 
 
-# ---------------------------------------------------------------------------------------------------------------------- the executors
+# -------------------------------------------------------------------------------------------- the executors
 
 class Inline(Executor):
     """Runs a job when it is submitted, on copies that went through pickle, as on another machine."""
@@ -305,7 +336,8 @@ class Shuffled(Executor):
         return self.waiting[-1][0]
 
     def work(self):
-        future, function, args = self.waiting.pop(np.random.default_rng(len(self.waiting)).integers(len(self.waiting)))
+        count = len(self.waiting)
+        future, function, args = self.waiting.pop(np.random.default_rng(count).integers(count))
         future.set_result(function(*args))
 
 
@@ -325,7 +357,8 @@ def expected(small):
         values = [protocol.score(job)["mc"]["log_likelihood"] for job in grid]
         best = grid[int(np.argmax(values))]
         out.append({"data": "boston", "split": split.number, "keep": best.keep, "tau": best.tau,
-                    "grid": [{"keep": j.keep, "tau": j.tau, "log_likelihood": v} for j, v in zip(grid, values, strict=True)]}
+                    "grid": [{"keep": j.keep, "tau": j.tau, "log_likelihood": v}
+                             for j, v in zip(grid, values, strict=True)]}
                    | protocol.score(replace(best, final=True)))
     return out
 
@@ -342,18 +375,23 @@ def test_any_executor_gives_the_same(small, expected, nothing_left_running):
 
 
 def test_the_choice(small, monkeypatch):
-    """The highest validation log-likelihood by MC, the first of equals; the final network has its keep and tau."""
+    """The highest validation log-likelihood by MC, the first of equals.
+
+    The final network has its keep and tau.
+    """
     asked = []
 
     def score(job):
         asked.append(job)
         value = {(0.99, 0.1): -1.0, (0.99, 1.0): -1.0}.get((job.keep, job.tau), -2.0)
-        return {"mc": {"rmse": 1.0, "log_likelihood": value}, "weight-averaging": {"rmse": 0.0, "log_likelihood": 9 * job.keep}}
+        return {"mc": {"rmse": 1.0, "log_likelihood": value},
+                "weight-averaging": {"rmse": 0.0, "log_likelihood": 9 * job.keep}}
 
     monkeypatch.setattr(protocol, "score", score)
     with ThreadPoolExecutor(1) as executor:
         results = uci.run(two_splits(small), **SETTINGS, executor=executor)
-    assert [(r["keep"], r["tau"]) for r in results] == [(0.99, 0.1)] * 2 and [job.final for job in asked] == [False] * 16 + [True] * 2
+    assert [(r["keep"], r["tau"]) for r in results] == [(0.99, 0.1)] * 2
+    assert [job.final for job in asked] == [False] * 16 + [True] * 2
 
 
 def fail(job):
@@ -393,7 +431,8 @@ def started(monkeypatch):
 def test_an_error_ends_the_processes(small, started):
     """Also processes that are in the middle of something long."""
     splits = two_splits(small)
-    bad = replace(splits[0], x=np.full_like(small.x, np.nan))  # an InputError in the first job; the others would take hours
+    # An InputError in the first job; the others would take hours.
+    bad = replace(splits[0], x=np.full_like(small.x, np.nan))
     with pytest.raises(InputError, match="x must be finite"):
         uci.run([bad, splits[1]], epochs=10**7, samples=1, processes=2)
     assert started and not any(process.is_alive() for process in started)
@@ -429,7 +468,8 @@ def test_a_process_that_cannot_be_started(small, monkeypatch):
 
 def test_a_process_that_dies():
     """As when the system ends it for want of memory: one error that the command line shows in one line."""
-    with pytest.raises(ChildProcessError, match="ended in the middle of its work"), jobs.new_processes(1) as pool:
+    with pytest.raises(ChildProcessError,
+                       match="ended in the middle of its work"), jobs.new_processes(1) as pool:
         pool.submit(os._exit, 1).result()
 
 
@@ -453,15 +493,21 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
-@pytest.mark.parametrize("to_all, number", [(True, signal.SIGINT), (False, signal.SIGINT), (False, signal.SIGTERM)],
+@pytest.mark.parametrize("to_all, number",
+                         [(True, signal.SIGINT), (False, signal.SIGINT), (False, signal.SIGTERM)],
                          ids=["ctrl-c", "interrupt of the main process", "end of the main process"])
 @pytest.mark.parametrize("after", [0.0, 3.0], ids=["while processes start", "at work"])
 def test_nothing_is_left_running(to_all, number, after, tmp_path):
-    """Interrupted: status 130, one line, no files. Interrupted or killed: soon no process of the group is left."""
+    """Interrupted: status 130, one line, no files. Interrupted or killed.
+
+    Soon no process of the group is left.
+    """
     (tmp_path / "script.py").write_text(SCRIPT)
     folder = tmp_path / "out"
-    child = subprocess.Popen([sys.executable, str(tmp_path / "script.py"), str(folder)], env=os.environ | {"PYTHONPATH": str(ROOT)},
-                             text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    child = subprocess.Popen([sys.executable, str(tmp_path / "script.py"), str(folder)],
+                             env=os.environ | {"PYTHONPATH": str(ROOT)},
+                             text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             start_new_session=True)
     pause = threading.Event().wait
     try:
         assert child.stdout.readline() == "started\n"
@@ -471,7 +517,8 @@ def test_nothing_is_left_running(to_all, number, after, tmp_path):
         if number == signal.SIGINT:
             assert child.returncode == 130 and err == "minibayes uci: interrupted\n"
         assert not list(folder.iterdir())
-        assert any(pause(0.1) or not alive(child.pid) for _ in range(300)), "half a minute later something still runs"
+        assert any(pause(0.1) or not alive(child.pid)
+                   for _ in range(300)), "half a minute later something still runs"
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -487,34 +534,48 @@ def alive(group):
     return True
 
 
-# --------------------------------------------------------------------------------------------------------------- what the study reports
+# ----------------------------------------------------------------------------------- what the study reports
 
 def made_up(splits=20, epochs=4000, samples=10_000, rmse=2.9, log_likelihood=-2.41):
-    """A result on Boston whose figures are known: the two halves of the splits lie 1 to each side of the mean."""
+    """A result on Boston whose figures are known.
+
+    The two halves of the splits lie 1 to each side of the mean.
+    """
     rows = []
     for i in range(splits):
         away = 1 if i % 2 else -1
         rows.append({"data": "boston", "split": i + 1, "keep": (0.99, 0.9)[i % 2], "tau": 0.1, "grid": [],
                      "mc": {"rmse": rmse + away, "log_likelihood": log_likelihood + away},
-                     "weight-averaging": {"rmse": rmse + 1.5 * away + 0.25, "log_likelihood": log_likelihood + away - 0.5}})
-    result = {"settings": {"quick": False, "csv": False, "splits": splits, "epochs": epochs, "samples": samples, "seed": 0},
-              "data": {"boston": {"rows": 506, "features": 13, "target": "medv", "taus": [0.1]}}, "results": rows}
+                     "weight-averaging": {"rmse": rmse + 1.5 * away + 0.25,
+                                          "log_likelihood": log_likelihood + away - 0.5}})
+    result = {"settings": {"quick": False, "csv": False, "splits": splits, "epochs": epochs,
+                           "samples": samples, "seed": 0},
+              "data": {"boston": {"rows": 506, "features": 13, "target": "medv", "taus": [0.1]}},
+              "results": rows}
     return result | {"summary": report.summarise(result)}
 
 
 def test_the_summary():
-    """20 values at +-1: the standard error is sqrt(20/19)/sqrt(20) = 1/sqrt(19); the paired difference is -0.25 -+ 0.5, and 0.5 exactly."""
+    """20 values at +-1: the standard error is sqrt(20/19)/sqrt(20) = 1/sqrt(19).
+
+    The paired difference is -0.25 -+ 0.5, and 0.5 exactly.
+    """
     entry = made_up()["summary"][0]
     assert entry["mc"]["rmse"] == {"mean": pytest.approx(2.9), "se": pytest.approx(1 / math.sqrt(19))}
-    assert entry["difference"]["rmse"] == {"mean": pytest.approx(-0.25), "se": pytest.approx(0.5 / math.sqrt(19))}
-    assert entry["difference"]["log_likelihood"] == {"mean": pytest.approx(0.5), "se": pytest.approx(0, abs=1e-12)}
+    assert entry["difference"]["rmse"] == {"mean": pytest.approx(-0.25),
+                                           "se": pytest.approx(0.5 / math.sqrt(19))}
+    assert entry["difference"]["log_likelihood"] == {"mean": pytest.approx(0.5),
+                                                     "se": pytest.approx(0, abs=1e-12)}
     distances = {line["source"]: line["distance"] for line in entry["published"]}
     assert distances[report.PBP] is distances[report.PAPER] is None, "trained otherwise"
-    assert distances[report.TEN_TIMES] == {"rmse": pytest.approx(0.1 / 0.19), "log_likelihood": pytest.approx(-0.02 / 0.05)}
-    assert distances[report.GRID] == {"rmse": pytest.approx(0, abs=1e-9), "log_likelihood": pytest.approx(-0.01 / 0.04)}
+    assert distances[report.TEN_TIMES] == {"rmse": pytest.approx(0.1 / 0.19),
+                                           "log_likelihood": pytest.approx(-0.02 / 0.05)}
+    assert distances[report.GRID] == {"rmse": pytest.approx(0, abs=1e-9),
+                                      "log_likelihood": pytest.approx(-0.01 / 0.04)}
 
 
-@pytest.mark.parametrize("changes, shown", [({}, True), ({"epochs": 400}, True), ({"epochs": 4001}, False), ({"splits": 10}, False),
+@pytest.mark.parametrize("changes, shown", [({}, True), ({"epochs": 400}, True), ({"epochs": 4001}, False),
+                                            ({"splits": 10}, False),
                                             ({"samples": 100}, False)])
 def test_published_figures_stand_beside_the_published_protocol_only(changes, shown):
     result = made_up(**changes)
@@ -551,36 +612,44 @@ def test_the_title_says_what_was_found(rmse, far):
 
 
 def test_the_figure():
-    """A panel for each score: our two rules with 20 dots each, then four published figures, where they should be."""
-    axes = report.draw(made_up()).figure.axes
+    """A panel for each score: our two rules with 20 dots each, then four published ones, in their places."""
+    axes = report.figure(made_up()).figure.axes
     assert [ax.get_title().split(",")[0] for ax in axes] == ["boston: RMSE", "boston: log-likelihood"]
     assert axes[0].figure.get_suptitle() == report.finding(made_up())
     dots = [line.get_xdata() for line in axes[0].lines if len(line.get_xdata()) == 20]
-    assert sorted(dots[0]) == pytest.approx([1.9] * 10 + [3.9] * 10) and sorted(dots[1]) == pytest.approx([1.65] * 10 + [4.65] * 10)
+    assert sorted(dots[0]) == pytest.approx([1.9] * 10 + [3.9] * 10)
+    assert sorted(dots[1]) == pytest.approx([1.65] * 10 + [4.65] * 10)
     labels = [t.get_text() for t in axes[0].get_yticklabels()]
-    assert labels[:2] == ["MC averaging", "weight averaging"] and labels[2:] == [f"published: {s}" for s in report.PUBLISHED["boston"]]
+    assert labels[:2] == ["MC averaging", "weight averaging"]
+    assert labels[2:] == [f"published: {s}" for s in report.PUBLISHED["boston"]]
     means = [(*bar[0].get_xdata(), *bar[0].get_ydata()) for bar in axes[0].containers]
-    assert means == [(pytest.approx(2.9), 0), (pytest.approx(3.15), 1), (3.01, 2), (2.97, 3), (2.80, 4), (2.90, 5)]
+    assert means == [(pytest.approx(2.9), 0), (pytest.approx(3.15), 1), (3.01, 2), (2.97, 3), (2.80, 4),
+                     (2.90, 5)]
     assert axes[0].get_ylim()[0] > axes[0].get_ylim()[1], "from the top"
 
 
 def test_score_lines():
-    """The bars reach two standard errors to each side; without one there is none; an axis that is given is drawn on."""
+    """The bars reach two standard errors to each side; without one there is none.
+
+    An axis that is given is drawn on.
+    """
     ax = plots.axis()
-    lines = [{"label": "a", "mean": 1.0, "se": 0.25, "values": [], "color": "all"}, {"label": "b", "mean": 2.0, "se": None, "values": [2.0],
+    lines = [{"label": "a", "mean": 1.0, "se": 0.25, "values": [], "color": "all"},
+             {"label": "b", "mean": 2.0, "se": None, "values": [2.0],
                                                                                       "color": "ip"}]
     assert plots.score_lines(lines, "title", ax) is ax and ax.get_title() == "title"
     spans = [sorted(segment[:, 0]) for bars in ax.containers for c in bars[2] for segment in c.get_segments()]
     assert spans == [[0.5, 1.5]]
 
 
-# ------------------------------------------------------------------------------------------------------------------ the command line
+# ----------------------------------------------------------------------------------------- the command line
 
 WRONG = {
     "an unknown data set": (["--data", "yacht"], "--data.*'yacht'"),
     "csv without target": (["--csv", "{file}"], "--csv needs the column to predict: --target COLUMN"),
     "target without csv": (["--target", "y"], "--target needs a table: --csv FILE"),
-    "csv and data": (["--csv", "{file}", "--target", "y", "--data", "boston"], "--csv FILE or --data NAME, not both"),
+    "csv and data": (["--csv", "{file}", "--target", "y", "--data", "boston"],
+                     "--csv FILE or --data NAME, not both"),
     "no csv": (["--csv", "{file}.csv", "--target", "y"], r"{file}\.csv: cannot be read: No such file"),
     "splits 0": (["--splits", "0"], r"--splits must be in \[1, 1000\], got 0"),
     "splits 1001": (["--splits", "1001"], "--splits must be .*got 1001"),
@@ -612,13 +681,18 @@ def test_one_line_and_status_2(name, tmp_path, monkeypatch, capsys):
 
 def write_csv(path, small):
     path.write_text("".join([",".join([*small.names, "y"]) + "\n",
-                             *(",".join(map(repr, [*map(float, x), float(y)])) + "\n" for x, y in zip(small.x, small.y, strict=True))]))
+                             *(",".join(map(repr, [*map(float, x), float(y)])) + "\n"
+                               for x, y in zip(small.x, small.y, strict=True))]))
 
 
 def test_a_table_of_ones_own(small, tmp_path, capsys, monkeypatch, started, nothing_left_running):
-    """The same bytes from two processes and from one job after the other here; the table on stdout, the time on stderr."""
+    """The same bytes from two processes and from one job after the other here.
+
+    The table on stdout, the time on stderr.
+    """
     write_csv(tmp_path / "boston", small)  # a name that is not enough to make it the published data
-    argv = ["uci", "--csv", str(tmp_path / "boston"), "--target", "y", "--splits", "2", "--epochs", "4", "--samples", "20"]
+    argv = ["uci", "--csv", str(tmp_path / "boston"), "--target", "y", "--splits", "2", "--epochs", "4",
+            "--samples", "20"]
     first, second = tmp_path / "2", tmp_path / "1"
     assert run(*argv, "--threads", "2", "--out", str(first)) == 0
     out, err = capsys.readouterr()
@@ -631,10 +705,12 @@ def test_a_table_of_ones_own(small, tmp_path, capsys, monkeypatch, started, noth
     result = json.loads((first / "uci.json").read_text())
     assert out == report.summary_table(result) + "\n"
     assert out.startswith("boston: 40 rows, 3 features, target y; 2 splits, 4 epochs, T = 20\n")
-    assert re.fullmatch(rf"\d+ s in 2 processes; wrote {re.escape(str(first))}/uci.json and .*/uci.png\n", err)
+    assert re.fullmatch(rf"\d+ s in 2 processes; wrote {re.escape(str(first))}/uci.json and .*/uci.png\n",
+                        err)
     assert list(result) == ["settings", "versions", "data", "results", "summary"]
     assert result["data"] == {"boston": {"rows": 40, "features": 3, "target": "y", "taus": None}}
-    assert result["results"] == uci.run(uci.splits("boston", small, count=2), epochs=4, samples=20, executor=Inline())
+    assert result["results"] == uci.run(uci.splits("boston", small, count=2), epochs=4, samples=20,
+                                        executor=Inline())
     assert {p.name for p in first.iterdir()} == {"uci.json", "uci.png"}, "no temporary file is left"
     assert (first / "uci.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
@@ -653,18 +729,25 @@ def test_json_on_stdout(small, tmp_path, capsys, monkeypatch):
     out, _ = capsys.readouterr()
     assert out == (tmp_path / "uci.json").read_text()
     (splits, settings), = seen
-    assert [s.data for s in splits] == ["boston"] * 20 + ["concrete"] * 20 and splits[20].taus == (0.025, 0.05, 0.075)
+    assert [s.data for s in splits] == ["boston"] * 20 + ["concrete"] * 20
+    assert splits[20].taus == (0.025, 0.05, 0.075)
     assert settings == {"epochs": 4000, "samples": 10_000, "seed": 9, "processes": 3, "progress": True}
     assert json.loads(out)["summary"][1]["published"][3]["distance"]["rmse"] == pytest.approx(0.18 / 0.16)
 
 
 def test_settings():
-    """What is given counts, then --quick, then the full protocol."""
-    def settings(*argv):
-        return command.settings_of(__main__.build_parser().parse_args(["uci", *argv]))
+    """What is given counts, then --quick, then the full protocol; which tables they are for."""
+    names = []
 
-    assert settings() == {"quick": False, "csv": False, "splits": 20, "epochs": 4000, "samples": 10_000, "seed": 0}
+    def settings(*argv):
+        made = COMMANDS["uci"].settings(__main__.build_parser().parse_args(["uci", *argv]))
+        names.append(list(made.pop("sources")))
+        return made
+
+    assert settings() == {"quick": False, "csv": False, "splits": 20, "epochs": 4000, "samples": 10_000,
+                          "seed": 0}
     quick = settings("--quick", "--samples", "7", "--seed", "3")
     assert quick == {"quick": True, "csv": False, "splits": 4, "epochs": 100, "samples": 7, "seed": 3}
     assert settings("--csv", "t", "--target", "y", "--splits", "3")["csv"] is True
-    assert list(command.tables_of(__main__.build_parser().parse_args(["uci", "--data", "concrete"]))) == ["concrete"]
+    assert settings("--data", "concrete")["csv"] is False
+    assert names == [["boston", "concrete"], ["boston", "concrete"], ["t"], ["concrete"]]

@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_info
 
 import minibayes as mb
 from minibayes import bayes, models, nn, storage, training
-from minibayes.bayes import predictive
-from minibayes.fast import parallel
+from minibayes.fast import compare, parallel, sweep
+from minibayes.fast import program as fast_program
 
 rng = np.random.default_rng(0)
 N, BATCH, STEPS = 23, 5, 12  # 5 steps an epoch, the last one of 3 examples; 2 epochs and 2 steps
@@ -102,7 +102,7 @@ def whole():
 # ---------------------------------------------------------------------------------------------------- interrupted and resumed
 
 PLACES = {  # what raises, and whether it does its work first
-    "before a step": (training.Run, "step", False), "after a step": (training.Run, "step", True), "noise": (nn.Network, "draw", False),
+    "before a step": (training.Run, "step", False), "after a step": (training.Run, "step", True), "noise": (nn.Network, "draw_rows", False),
     "gradient": (bayes.Objective, "data_term", True), "beside the update": (bayes.Objective, "terms_of", True),
 }
 
@@ -368,19 +368,19 @@ def test_the_environment_sets_the_threads(monkeypatch):
 
 def masks(monkeypatch, batch, shard, **options):
     """{(pass, example, layer): z as bytes} of every z that a fit drew."""
-    drawn, original, lock = {}, nn.Network.draw, threading.Lock()
+    drawn, original, lock = {}, nn.Network.draw_rows, threading.Lock()
 
-    def recorded(self, key, rows, input_shape, examples, passes, dtype):
-        z = original(self, key, rows, input_shape, examples, passes, dtype)
+    def recorded(self, key, input_shape, rows, shared=False):
+        z = original(self, key, input_shape, rows, shared)
         with lock:
             for name, array in z.items():
-                for row, example, t in zip(array, examples.tolist(), passes.tolist(), strict=True):
+                for row, example, t in zip(array, rows.examples.tolist(), rows.passes.tolist(), strict=True):
                     assert (t, example, name) not in drawn, "each example's z is drawn once an epoch"
                     drawn[t, example, name] = row.tobytes()
         return z
 
     with monkeypatch.context() as patch:
-        patch.setattr(nn.Network, "draw", recorded)
+        patch.setattr(nn.Network, "draw_rows", recorded)
         patch.setattr(training, "SMALL", 0)
         patch.setattr(training, "SHARD", shard)
         model = mb.BayesianNetwork(conv_net(options.pop("noise")))
@@ -698,7 +698,7 @@ def test_nothing_is_left_after_an_error(error, threads, nothing_left_running, mo
     model.fit(IMAGES, DIGITS, epochs=1)
     for owner, name, count, work in (
             (bayes.Objective, "data_term", 3, lambda: model.fit(IMAGES, DIGITS, epochs=2, threads=threads)),
-            (predictive, "sweep", 2, lambda: model.predict(IMAGES, samples=30, threads=threads)),
+            (sweep, "sweep", 2, lambda: model.predict(IMAGES, samples=30, threads=threads)),
             (mb.BayesianNetwork, "predict", 1, lambda: model.fit(IMAGES, DIGITS, validation=(IMAGES, DIGITS), threads=threads))):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, raising_at(count, getattr(owner, name), error()))
@@ -821,3 +821,61 @@ def test_a_report_cannot_disturb_the_run():
                 array[...] = np.nan
 
     assert_same(run(on_report=vandal), run())
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_run_resumes_right_before_a_short_batch(stop, tmp_path):
+    """96 images in batches of 64: the first batch of a resumed run may be the epoch's last, of 32 images and one shard fewer."""
+    images, labels = mb.data.mnist()[:2]
+    images, labels = images[:96], labels[:96]
+    whole, resumed = (mb.BayesianNetwork(models.lenet("all")) for _ in range(2))
+    whole.fit(images, labels, steps=4, batch_size=64)
+    for steps in (stop, 4):
+        resumed.fit(images, labels, steps=steps, batch_size=64, checkpoint=tmp_path / "run.npz")
+    assert bits(whole) == bits(resumed)
+
+
+@pytest.mark.parametrize("noise", [nn.Bernoulli(0.5), nn.Gaussian(), nn.LearnedGaussian(0.5)], ids=repr)
+def test_the_plain_way_and_the_fast_one_agree(noise, monkeypatch):
+    """MINIBAYES_COMPARE does both in every step and prediction; fit(plain=True) and predict(plain=True) do the plain one alone."""
+    monkeypatch.setenv("MINIBAYES_COMPARE", "1")
+    fast = mb.BayesianNetwork(conv_net(noise))
+    fast.fit(IMAGES, DIGITS, steps=4, dtype=np.float64)
+    monkeypatch.delenv("MINIBAYES_COMPARE")
+    plain = mb.BayesianNetwork(conv_net(noise))
+    plain.fit(IMAGES, DIGITS, steps=4, dtype=np.float64, plain=True)
+    for name, group in fast.params.items():
+        for p, a in group.items():
+            np.testing.assert_allclose(a, plain.params[name][p], rtol=1e-9, atol=1e-12)
+    for rule in ("mc", "weight-averaging"):
+        np.testing.assert_allclose(fast.predict(IMAGES, samples=7, rule=rule).mean,
+                                   fast.predict(IMAGES, samples=7, rule=rule, plain=True).mean, rtol=1e-9)
+
+
+def test_the_comparison_finds_a_fault(monkeypatch):
+    """A gradient that is 1 % too large, in the fast way alone."""
+    original = fast_program.Program.backward
+
+    def too_large(self, params, caches, df, want_dx=True, out=None):
+        return original(self, params, caches, 1.01 * df, want_dx, out)
+
+    monkeypatch.setenv("MINIBAYES_COMPARE", "1")
+    monkeypatch.setattr(fast_program.Program, "backward", too_large)
+    with pytest.raises(compare.Disagreement, match="the step of .* at step 1: the fast way is"):
+        mb.BayesianNetwork(conv_net()).fit(IMAGES, DIGITS, steps=2)
+
+
+def test_the_plain_way_reaches_the_layers(monkeypatch):
+    """A breakpoint in Dense.backward is reached with plain=True, and only then."""
+    reached, original = [], nn.Dense.backward
+    monkeypatch.setattr(nn.Dense, "backward", lambda self, *args: reached.append(self) or original(self, *args))
+    for plain in (False, True):
+        mb.BayesianNetwork(conv_net()).fit(IMAGES, DIGITS, steps=1, plain=plain)
+        assert bool(reached) == plain
+
+
+def test_a_plain_run_does_not_go_on_as_a_fast_one(tmp_path):
+    path = tmp_path / "run.npz"
+    mb.BayesianNetwork(conv_net()).fit(IMAGES, DIGITS, steps=2, plain=True, checkpoint=path)
+    with pytest.raises(storage.FileError, match="another plain: True there, False here"):
+        mb.BayesianNetwork(conv_net()).fit(IMAGES, DIGITS, steps=4, checkpoint=path)

@@ -146,7 +146,7 @@ def warn_of_silence(net, summary, done, count):
     if silent or summary.sameness.constant.all() and done >= CHANCE and count > 1:
         why = ("the network has no noise" if silent else "the network's noise does not reach them (are all units dead?)")
         warnings.warn(f"all {done} passes gave the same outputs: {why}, so the prediction has no model uncertainty; "
-                      "rule='weight-averaging' is one pass", ZeroVarianceWarning, stacklevel=4)
+                      "rule='weight-averaging' is one pass", ZeroVarianceWarning, stacklevel=5)
 
 
 def largest_error(summary) -> float:
@@ -161,7 +161,9 @@ def pooled_pairs(net) -> dict:
     names, pairs = list(net.layers), {}
     for name, after in zip(names, names[1:], strict=False):
         if net.layers[name].one_z_per_response and hasattr(net.layers[after], "expected"):
-            net.layers[name].noise.expected_max(np.zeros((1, 1, 1, 1)), 1, 1)  # an error if this noise has no such rule
+            if not net.layers[name].noise.pools:
+                raise require.InputError("rule='probabilistic-pooling' needs Bernoulli noise, layer "
+                                         f"{name!r} has {net.layers[name].noise!r}")
             pairs[name] = after
     if not pairs:
         raise require.InputError("rule='probabilistic-pooling' needs a Conv2d with Bernoulli noise per patch right before a MaxPool2d; "

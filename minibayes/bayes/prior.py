@@ -90,4 +90,4 @@ class LogUniform(Prior):
 
 
 def check_prior(prior) -> Prior:
-    return check("prior", prior, Prior, "a bayes.Prior, such as bayes.Prior(lengthscale=1.0)")
+    return check("prior", prior, Prior, "a bayes.Prior")

@@ -4,22 +4,18 @@ import os
 import platform
 import statistics
 import time
+from argparse import ArgumentParser, Namespace
 
-from .. import models, nn, require
+from .. import models, nn
 from ..fast import parallel
 from ..fast.program import Program
 from ..progress import bar
 from ..studies import common
+from ..studies.frame import JSON_HELP, THREADS_HELP, Command, versions
 from . import work
 from .peer import Peer
 from .start import memory, start
 from .timing import Sgemm, interleaved
-
-
-def add_arguments(parser):
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions, no memory of the main job")
-    parser.add_argument("--json", action="store_true", help="print the JSON to stdout instead of the table")
-    parser.add_argument("--threads", type=int, default=None, metavar="N", help="threads (default: all processors)")
 
 
 def processor():
@@ -88,7 +84,7 @@ def layers(repeats=30):
     return {name: {way: statistics.median(v) * 1e6 / len(x) for way, v in ways.items()} for name, ways in times.items()}
 
 
-def measure(threads, quick):
+def measure(threads, quick, progress=False):
     """The dict that --json prints."""
     sgemm, rounds = Sgemm(), 3 if quick else 9
     rows = candidates(threads, quick)
@@ -96,11 +92,11 @@ def measure(threads, quick):
     peer = Peer(threads)
     if peer.reason is None:
         functions |= {("peer", name): peer(name) for names, _ in PEERS.values() for name in names}
-    with bar(True, (rounds + 1) * len(functions), "bench", " measurements") as shown:
+    with bar(progress, (rounds + 1) * len(functions), "bench", " measurements") as progress_bar:
         def counted(function):
             def call():
                 function()
-                shown.update(1)
+                progress_bar.update(1)
             return call
         took = interleaved({name: counted(f) for name, f in functions.items()}, rounds)
     peer.close()
@@ -110,7 +106,7 @@ def measure(threads, quick):
 
     result = {
         "machine": {"cpu": processor(), "processors": os.cpu_count(), "threads": threads, "sgemm_gflops": gflops,
-                    "versions": common.versions() | {"torch": peer.version}},
+                    "versions": versions() | {"torch": peer.version}},
         "train": {"step_ms": s["train"] * 1e3, "images_per_s": work.BATCH / s["train"],
                   "fraction_of_peak": work.TRAIN_FLOP * work.BATCH / s["train"] / peak, "layers": layers()},
         "mc": {"us_per_image": s["mc"] * 1e6, "fraction_of_peak": work.MC_FLOP * 50 / s["mc"] / peak,
@@ -169,7 +165,18 @@ def table(r):
     return "\n".join(lines)
 
 
-def main(args):
-    threads = parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
-    result = measure(threads, args.quick)
-    print(common.to_json(result) if args.json else table(result))
+class Bench(Command, name="bench", about="speed on this machine as ratios: against its own sgemm peak, and against "
+            "PyTorch if it is installed"):
+    def options(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--quick", action="store_true", help="fewer repetitions, no memory of the main job")
+        parser.add_argument("--json", action="store_true", help=JSON_HELP)
+        parser.add_argument("--threads", type=int, metavar="N", help=THREADS_HELP)
+
+    def settings(self, options: Namespace) -> dict:
+        return {"quick": options.quick}
+
+    def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> dict:
+        return measure(threads, settings["quick"], progress)
+
+    def table(self, result: dict) -> str:
+        return table(result)

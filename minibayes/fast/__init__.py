@@ -1,1 +1,1 @@
-"""The same network, run: stages, routes, sweeps, the one pool, the flat update: each the twin of something plain."""
+"""The same network, run: stages, routes, sweeps, the one pool, the flat update. Each has a plain twin."""

@@ -1,7 +1,8 @@
 """MINIBAYES_COMPARE=1: every fast step and prediction is done the plain way too, and both must agree.
 
-How far apart they may be: rounding, 1e-9 in float64; in float32, where a unit next to a kink or two nearly equal maxima may fall to the other
-side and change a whole row of a gradient, 5e-3 of the array's length. A forgotten mask or factor is off by far more.
+How far apart they may be: rounding, 1e-9 in float64; in float32, where a unit next to a kink or two nearly
+equal maxima may fall to the other side and change a whole row of a gradient, 5e-3 of the array's length. A
+forgotten mask or factor is off by far more.
 """
 
 import os
@@ -31,6 +32,8 @@ def same(what: str, fast, plain, dtype, floor: float = 0.0):
             return
         raise Disagreement(f"{what}: only one of the fast and the plain result is finite")
     distance, size = float(np.linalg.norm(a - b)), float(np.linalg.norm(b))
-    allowed = LIMITS[np.dtype(dtype).name] * size + 4 * np.finfo(dtype).eps * floor * np.sqrt(a.size) + np.finfo(dtype).tiny
+    info = np.finfo(dtype)
+    allowed = LIMITS[np.dtype(dtype).name] * size + 4 * info.eps * floor * np.sqrt(a.size) + info.tiny
     if distance > allowed:
-        raise Disagreement(f"{what}: the fast way is {distance:.3g} from the plain way, of length {size:.3g}; {allowed:.2g} is rounding")
+        raise Disagreement(f"{what}: the fast way is {distance:.3g} from the plain way, of length "
+                           f"{size:.3g}; {allowed:.2g} is rounding")

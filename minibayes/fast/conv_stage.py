@@ -95,7 +95,8 @@ class ConvPool(Plain):
     def _dense_products(self, x, delta, arg, M, dM, want_dx, dx, work):
         (K, k, _, C), g = M.shape, self.geometry
         matrix = work("dM", (K, k * k * C), x.dtype)
-        kernels.conv_backward(x, M.reshape(K, -1), delta, arg, g, *self._scratch(x, work), matrix, want_dx, dx)
+        scratch = self._scratch(x, work)
+        kernels.conv_backward(x, M.reshape(K, -1), delta, arg, g, *scratch, matrix, want_dx, dx)
         dM[...] = matrix.reshape(K, C, k, k).transpose(0, 2, 3, 1) if g.narrow else matrix.reshape(M.shape)
 
     def _sparse_products(self, x, delta, arg, M, dM, want_dx, dx, work):

@@ -1,4 +1,4 @@
-"""What training steps use again and again: the shards' gradients, and two sets of parameters that take turns."""
+"""What training steps use again and again: the shards' gradients, and two sets of parameters in turns."""
 
 from collections.abc import Callable
 from functools import partial
@@ -40,13 +40,13 @@ class StepMemory:
             self._multipliers = np.array([optimizer.multiplier(*leaf[:2]) for leaf in self._leaves])
             self._rate, self._rates = None, None
             self._sets = [{name: np.empty(self._size, self.dtype) for name in names} for _ in range(2)]
-            self._trees = [{name: self._tree(array) for name, array in arrays.items()} for arrays in self._sets]
+            self._trees = [{name: self._tree(held[name]) for name in names} for held in self._sets]
             self._turn = 0
 
     def grads(self, count: int) -> list[Tree]:
         """A tree for each of `count` shards, for its gradients to be written into."""
         if count > len(self._grads):
-            raise require.InputError(f"this StepMemory holds the gradients of {len(self._grads)} shards, asked for "
+            raise require.InputError(f"this StepMemory holds the gradients of {len(self._grads)} shards, not "
                                      f"{count}: give it the number of shards of a full batch")
         return self._grad_trees[:count]
 
@@ -54,10 +54,11 @@ class StepMemory:
               ) -> tuple[list[Callable], Tree, dict]:
         """(tasks, params', state') from the gradients of the first `count` shards and that of the KL:
 
-            g = grads[0] + grads[1] + ... + rest + decay theta,     decay {layer: {param: number}}, rest {layer: {param: array}}
+            g = (grads[0] + rest) + grads[1] + ... + decay theta
 
-        Calling the tasks, in any order or at once, fills params' and state'. With an optimizer of the user's own the step is
-        its `update` of g, taken here: there are no tasks.
+        decay {layer: {param: number}}, rest {layer: {param: array}}. Calling the tasks, in any order or at
+        once, fills params' and state'. With an optimizer of the user's own the step is its `update` of g,
+        taken here: there are no tasks.
         """
         trees = self.grads(count)
         for layer, param, array in leaves(rest or {}):
@@ -84,8 +85,10 @@ class StepMemory:
         if rate != self._rate:
             self._rate, self._rates = rate, (rate * self._multipliers).astype(self.dtype)
         size = max(HOP, -(-len(self._penalty) // parts) * CHUNK)
-        tasks = [partial(self._flat, self.optimizer, self._grads[:count], rows, self.bounds, self._decays, self._rates,
-                         state["step"], old, new, self._penalty) for rows in slices(self._size, size)]
+        step = partial(self._flat, self.optimizer, self._grads[:count], bounds=self.bounds,
+                       decay=self._decays, rate=self._rates, step=state["step"], old=old, new=new,
+                       penalty=self._penalty)
+        tasks = [partial(step, rows) for rows in slices(self._size, size)]
         slots = {slot: trees[slot] for slot in self.optimizer.slots}
         return tasks, trees["theta"], {"step": state["step"] + 1} | slots
 

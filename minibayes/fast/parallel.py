@@ -1,8 +1,9 @@
 """The one thread pool: a batch is cut into shards, and each thread runs a whole shard, forward and backward.
 
-Two pools that both spin (Numba's and OpenBLAS's) make a training step several times slower, so there is one: kernels
-are single-threaded and release the GIL, and BLAS is held to one thread while the pool is open. Shards do not depend on
-the number of threads and their results are combined in shard order, so 1 and N threads give the same bits.
+Two pools that both spin (Numba's and OpenBLAS's) make a training step several times slower, so there is one:
+kernels are single-threaded and release the GIL, and BLAS is held to one thread while the pool is open. Shards
+do not depend on the number of threads and their results are combined in shard order: 1 and N threads give the
+same bits.
 """
 
 import itertools
@@ -17,7 +18,7 @@ from threadpoolctl import ThreadpoolController
 from .. import require
 
 _lock = threading.Lock()
-_blas = None  # the libraries to hold, found once: NumPy's is there from the import on, and looking takes milliseconds
+_blas = None  # the libraries to hold, found once (it takes milliseconds): NumPy's is there from the import on
 _open = 0  # how many pools are open in this process; the first holds BLAS, the last lets it go
 _limit = None
 
@@ -36,7 +37,7 @@ def thread_count(threads: int | None = None) -> int:
 
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Hold BLAS to one thread, until the last of several (possibly concurrent) holders leaves, also on an error."""
+    """Hold BLAS to one thread until the last of several (perhaps concurrent) holders leaves."""
     global _blas, _open, _limit
     with _lock:
         if _open == 0:
@@ -54,7 +55,7 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 class Pool:
-    """pool(function, items) -> the results, in order. The calling thread works too: one less has to be woken."""
+    """pool(function, items) -> the results, in order. The calling thread works too: one less to be woken."""
 
     def __init__(self, threads: int, executor: ThreadPoolExecutor | None = None):
         self.threads, self._executor = threads, executor
@@ -85,8 +86,10 @@ class Pool:
 
 @contextmanager
 def pool(threads: int | None = None) -> Iterator[Pool]:
-    """A Pool of `threads` threads, the calling one included. The others are gone when the context closes; BLAS has one
-    thread while it is open."""
+    """A Pool of `threads` threads, the calling one included; the others are gone when the context closes.
+
+    BLAS has one thread while it is open.
+    """
     threads = thread_count(threads)
     with single_threaded_blas():
         if threads == 1:
@@ -102,7 +105,4 @@ def pool(threads: int | None = None) -> Iterator[Pool]:
 def slices(count: int, size: int) -> list[slice]:
     """`count` rows cut into runs of `size`, the last one shorter."""
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
-shards = slices
 

@@ -1,18 +1,20 @@
 """f(x, omega), fast: a network whose Conv2d-MaxPool2d pairs and chains of dense layers run as one stage each.
 
-Program is a drop-in for Network, in training steps and in predictions: same signatures, same results up to rounding
-(tested against the plain layers). What is different, each measured to be faster than what it replaces:
-- a convolution, its bias, noise and pooling are one compiled call, block by block, and the response is not kept; a
-  chain of dense layers is one call too. Compiled code calls BLAS itself, so threads seldom meet at the
-  interpreter's lock;
-- dL/d(response) is non-zero at one place per pooling window and, of those, not where the unit was dropped: it is kept
-  as (value, argmax) and multiplied by row-sparse kernels. So is dL/df of a dense layer behind a ReLU. A dense product
-  takes over where too little is zero;
+Program is a drop-in for Network, in training steps and in predictions: same signatures, same results up to
+rounding (tested against the plain layers). What is different, each measured to be faster than what it
+replaces:
+- a convolution, its bias, noise and pooling are one compiled call, block by block, and the response is not
+  kept; a chain of dense layers is one call too. Compiled code calls BLAS itself, so threads seldom meet at
+  the interpreter's lock;
+- dL/d(response) is non-zero at one place per pooling window and, of those, not where the unit was dropped: it
+  is kept as (value, argmax) and multiplied by row-sparse kernels. So is dL/df of a dense layer behind a ReLU.
+  A dense product takes over where too little is zero;
 - patches are unrolled along one axis only, or, with few channels, into one row per number of a patch;
 - passes that have work in common share it (routes.py).
 
-A layer of another class, a subclass too, runs as it is. Caches live in workspaces, one per thread, and are valid
-until that thread's next forward; what else is returned is the caller's.
+A layer of another class, a subclass too, or with another place or a noise that learns, runs as it is. Caches
+live in workspaces, one per thread, valid until that thread's next forward; what else is returned is the
+caller's.
 """
 
 import threading
@@ -29,12 +31,13 @@ from ..nn.network import Network
 from ..nn.place import Inputs, Outputs, Place
 from . import sweep
 from .conv_stage import ConvPool, fits
-from .routes import KernelRoute, SharedRoute, SingleRoute, StageRoute
+from .routes import KernelRoute, SingleRoute, StageRoute
+from .shared_route import SharedRoute
 from .stages import DenseStack, Plain, Tree, Workspace, in_rows
 
 
 class Program(Network):
-    """The network `net`, computed in stages; its `passes` and `average` on `threads` threads (None: all, see parallel)."""
+    """The network `net`, computed in stages; `passes` and `average` use `threads` threads (see parallel)."""
 
     def __init__(self, net: Network, threads: int | None = None):
         super().__init__(net.input_shape, **net.layers)
@@ -44,7 +47,7 @@ class Program(Network):
         self._first = next((stage for stage in self.stages if stage.name in self.param_shapes()), None)
         self._threads, self._noise_shapes = threading.local(), {}
         self._route = KernelRoute.of(self.stages) or StageRoute(self, self.stages)
-        self._shared_route = SharedRoute.of(self, self.stages) or SingleRoute.of(self, self.stages) or self._route
+        self._shared_route = SharedRoute.of(self, self.stages) or SingleRoute.of(self, self.stages)
 
     def __reduce__(self):
         return Program, (Network(self.input_shape, **self.layers), self.threads)
@@ -58,7 +61,7 @@ class Program(Network):
 
     def route(self, shared: bool) -> StageRoute | KernelRoute:
         """The way to take for passes, each with one z for all inputs if shared."""
-        return self._shared_route if shared else self._route
+        return shared and self._shared_route or self._route
 
     def forward(self, params: Tree, x: np.ndarray, z: dict[str, np.ndarray]) -> tuple[np.ndarray, dict]:
         self._check_noise(x, z)
@@ -69,7 +72,7 @@ class Program(Network):
 
     def backward(self, params: Tree, caches: dict, df: np.ndarray, want_dx: bool = True,
                  out: Tree | None = None) -> tuple[np.ndarray | None, Tree]:
-        """As Network.backward; `out` has the arrays that the gradients are written into, in any memory order."""
+        """As Network.backward; `out` has arrays for the gradients to be written into, in any memory order."""
         given = out
         if given is not None and any(not given[name][p].flags.carray for name, p, _ in self._compiled):
             out = None
@@ -98,13 +101,13 @@ class Program(Network):
         return sweep.average(self, params, x, gather, pooled or {})
 
     def ready(self, params: Tree, dtype: np.dtype) -> Tree:
-        """params as compiled code, which looks at nothing, takes them: of these shapes, one dtype, row after row."""
+        """params as compiled code takes them, which looks at nothing: shapes, one dtype, row after row."""
         copies = {}
         for name, p, shape in self._compiled:
             array = params[name][p]
             if array.shape != shape or array.dtype != dtype:
-                raise require.InputError(f"params[{name!r}][{p!r}] must be {shape} of {dtype}, as x or df is, "
-                                         f"got {array.shape} of {array.dtype}")
+                raise require.InputError(f"params[{name!r}][{p!r}] must be {shape} of {dtype}, like x and "
+                                         f"df, got {array.shape} of {array.dtype}")
             if not array.flags.carray:
                 copies.setdefault(name, dict(params[name]))[p] = in_rows(array)
         return dict(params) | copies if copies else params
@@ -116,7 +119,8 @@ class Program(Network):
             noise_shapes = {name: self.layers[name].noise_shape(shapes[name][0]) for name in self.noisy}
             self._noise_shapes[x.shape[1:]] = noise_shapes
         wanted = self._noise_shapes[x.shape[1:]]
-        if len(z) != len(wanted) or any([np.shape(z.get(n)) != (len(x), *shape) for n, shape in wanted.items()]):
+        usual = [np.shape(z.get(name)) == (len(x), *shape) for name, shape in wanted.items()]
+        if len(z) != len(wanted) or not all(usual):
             self._check(x, z)
 
 
@@ -141,5 +145,5 @@ def stages_of(net: Network) -> list[Plain]:
 
 
 def usual(layer: Layer, place: type[Place]) -> bool:
-    """Whether a layer has no noise, or noise without parameters that acts at `place`: what stages are made for."""
+    """Whether a layer has no noise, or noise without parameters at `place`: what stages are made for."""
     return not layer.noisy or type(layer.place) is place and not layer.noise.learned

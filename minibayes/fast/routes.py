@@ -1,9 +1,10 @@
 """Routes: the ways from inputs to T passes f(x, omega-hat_1) ... f(x, omega-hat_T), each sharing other work.
 
-A route computes what all passes have in common once, h = prefix(params, x, work), and then the passes at these inputs,
-f = passes(params, h, z, T, work), (N*T, K): row n*T + t is pass t at input n. z has N*T such rows, or T rows if each
-pass has one z for all inputs. h has copy(), and the route's joined([h, ...]) is that of all the inputs. Of inputs it
-takes inputs_at_once(shape), and of rows (passes x inputs) rows_at_once(shape) from there on.
+A route computes what all passes have in common once, h = prefix(params, x, work), and then the passes at
+these inputs, f = passes(params, h, z, T, work), (N*T, K): row n*T + t is pass t at input n. z has N*T such
+rows, or T rows if each pass has one z for all inputs. h has copy(), and the route's joined([h, ...]) is that
+of all the inputs. It takes inputs_at_once(shape) inputs, and from there on rows_at_once(shape) rows (passes x
+inputs).
 
 StageRoute runs the stages; the results of the others are the same up to rounding (tested).
 """
@@ -13,15 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import kernels
-from ..nn.activations import ReLU, Tanh
-from ..nn.layers import Dense
+from ..nn.activations import ReLU
 from ..nn.network import Network
 from ..nn.noise import Bernoulli
 from ..nn.place import Inputs, Outputs
 from .conv_stage import ConvPool
-from .stages import DenseStack, Plain, Tree, Workspace
+from .stages import Plain, Tree, Workspace
 
-SWEEP_ROWS, SWEEP_NUMBERS = 4096, 2**20  # the most rows, and numbers of one layer, in a sweep of several passes
+SWEEP_ROWS = 4096  # the most rows in a sweep of several passes,
+SWEEP_NUMBERS = 2**20  # and the most numbers of one layer
 NOISE_NUMBERS = 2**24  # the most numbers of one layer's noise in one pass
 
 
@@ -31,7 +32,8 @@ class StageRoute:
     inputs = 64
 
     def __init__(self, net: Network, stages: list[Plain]):
-        self._net, self._plain_noise = net, [stage.name for stage in stages if stage.layer.noisy and not stage.compiled]
+        self._net = net
+        self._plain_noise = [stage.name for stage in stages if stage.layer.noisy and not stage.compiled]
         first = next((i for i, stage in enumerate(stages) if stage.layer.noisy), len(stages))
         self.before, self.noisy, self.after = stages[:first], stages[first:first + 1], stages[first + 1:]
 
@@ -47,7 +49,8 @@ class StageRoute:
     def _noise_numbers(self, input_shape):
         """The most numbers in one z of a layer that runs as it is."""
         shapes, layers = self._net.shapes(input_shape), self._net.layers
-        return max([1, *(int(np.prod(layers[name].noise_shape(shapes[name][0]))) for name in self._plain_noise)])
+        noise_shapes = [layers[name].noise_shape(shapes[name][0]) for name in self._plain_noise]
+        return max([1, *(int(np.prod(shape)) for shape in noise_shapes)])
 
     def prefix(self, params: Tree, x: np.ndarray, work: Workspace) -> np.ndarray:
         """What reaches the first noise: of a convolution, its response."""
@@ -72,7 +75,7 @@ class StageRoute:
 
 
 class SingleRoute(StageRoute):
-    """One z for all inputs and, in some layer, much of it or none by rows, such as one for each weight: pass after pass."""
+    """One z for all inputs which, somewhere, is not by rows of the batch (one a weight): pass by pass."""
 
     @classmethod
     def of(cls, net: Network, stages: list[Plain]) -> "SingleRoute | None":
@@ -89,7 +92,7 @@ class SingleRoute(StageRoute):
 
 @dataclass(frozen=True)
 class Parts:
-    """A KernelRoute's h: U (C, N, Ho*Wo*K), channel c's share of each response, and their shape (Ho, Wo, K)."""
+    """A KernelRoute's h: U (C, N, Ho*Wo*K), channel c's share of each response; `shape` is (Ho, Wo, K)."""
 
     U: np.ndarray
     shape: tuple
@@ -99,10 +102,10 @@ class Parts:
 
 
 class KernelRoute:
-    """One z in {0, 1} per kernel and image, then pooling, then a convolution: linear in z, its parts are computed once.
+    """One z in {0, 1} per kernel and image, pooling, a convolution: linear in z, parts are computed once.
 
-        pool(z_c y_c) = z_c pool(y_c) = z_c h_c                as z_c >= 0 is one for a whole window (and through a ReLU)
-        conv(z h)_k   = sum_c z_c U_ck,  U_ck = M_k,c * h_c    channel c's share of response k: no noise in it
+        pool(z_c y_c) = z_c pool(y_c) = z_c h_c        z_c >= 0 is one for a whole window (and through a ReLU)
+        conv(z h)_k = sum_c z_c U_ck,  U_ck = M_k,c * h_c     channel c's share of response k: no noise in it
 
     so that T passes cost one product (T, C) @ (C, places) per image instead of T convolutions.
     """
@@ -125,7 +128,7 @@ class KernelRoute:
             i += 1
         if type(layer.noise) is not Bernoulli or layer.noise_per != "kernel":
             return None
-        if i == len(stages) or not isinstance(stages[i], ConvPool) or not all(by_row(stage) for stage in stages):
+        if i == len(stages) or not isinstance(stages[i], ConvPool) or not all(map(by_row, stages)):
             return None
         return cls(stages[:first], stages[first], stages[first + 1:i], stages[i], stages[i + 1:])
 
@@ -142,7 +145,8 @@ class KernelRoute:
         x = stage.padded(x, work)
         (K, k, _, C), shape = M.shape, stage.response_shape(x)
         Ho, Wo, _ = shape
-        U, cols = (work(*array, x.dtype) for array in (("parts", (C, len(x), Ho * Wo * K)), ("cols", (k * k, Ho, C, Wo))))
+        U = work("parts", (C, len(x), Ho * Wo * K), x.dtype)
+        cols = work("cols", (k * k, Ho, C, Wo), x.dtype)
         per_channel = M.transpose(3, 1, 2, 0).reshape(C, k * k, K)
         for n in range(len(x)):  # as C images of one channel: runs of Wo numbers to copy
             channels = np.ascontiguousarray(x[n].transpose(2, 0, 1))[..., None]
@@ -174,87 +178,8 @@ class KernelRoute:
         return Parts(np.concatenate([h.U for h in pieces], axis=1), pieces[0].shape)
 
 
-@dataclass(frozen=True)
-class Step:
-    """One layer of a SharedRoute's passes."""
-
-    stage: Plain  # that runs it, if it is not dense
-    name: str
-    dense: Dense | None = None
-    relu: bool = False  # whether a ReLU is computed with it
-    needed_by: str | None = None  # the next noise, if it alone decides which of the outputs are needed
-
-
-class SharedRoute(StageRoute):
-    """One z for all inputs, on dense layers with Bernoulli noise: dropped columns leave M, as do rows that the next
-    noise drops."""
-
-    inputs = 256  # that one set of compacted matrices is made for
-
-    def __init__(self, net: Network, stages: list[Plain]):
-        super().__init__(net, stages)
-        self.steps = []
-        for stage in reversed([*self.noisy, *self.after]):  # the last first, as a step looks at the next
-            if not isinstance(stage, DenseStack):
-                self.steps.insert(0, Step(stage, stage.name))
-                continue
-            for (name, layer), relu in reversed(list(zip(stage.layers.items(), stage.relu, strict=True))):
-                next_one = next((step for step in self.steps if type(step.stage.layer) not in (ReLU, Tanh)), None)
-                narrows = next_one is not None and next_one.dense is not None and next_one.dense.noisy
-                self.steps.insert(0, Step(stage, name, layer, relu, next_one.name if narrows else None))
-
-    @classmethod
-    def of(cls, net: Network, stages: list[Plain]) -> "SharedRoute | None":
-        """The route of a network's stages, or None if some noise is not Bernoulli or not in a stack of dense layers."""
-        stacked = {name for stage in stages if isinstance(stage, DenseStack) for name in stage.layers}
-        fits = all(name in stacked and type(net.layers[name].noise) is Bernoulli for name in net.noisy)
-        return cls(net, stages) if net.noisy and fits else None
-
-    def passes(self, params: Tree, h: np.ndarray, z: dict, T: int, work: Workspace) -> np.ndarray:
-        if len(h) == 1:  # nothing is shared
-            return super().passes(params, h, z, T, work)
-        zs = [{name: a[t:t + 1] for name, a in z.items()} for t in range(T)]
-        f = [self.one_pass(params, h, z, work).copy() for z in zs]
-        return np.stack(f, axis=1).reshape(len(h) * T, -1)
-
-    def one_pass(self, params: Tree, h: np.ndarray, z: dict, work: Workspace) -> np.ndarray:
-        """f of one pass at all inputs, from z with one row for each layer."""
-        narrowed = False  # whether h has only the columns that this layer's noise keeps
-        for step in self.steps:
-            name = step.name
-            if step.dense is None:
-                h = step.stage.value(params, h, z, work)
-                continue
-            M, b = params[name]["M"], params[name]["b"]
-            columns = kept(z[name][0]) if step.dense.noisy else every(M.shape[1])
-            rows = every(len(M)) if step.needed_by is None else kept(z[step.needed_by][0])
-            if step.dense.noisy and not narrowed:
-                h = self._compact(h, every(len(h)), columns, (name, "h"), work)
-            if len(rows) < len(M) or len(columns) < M.shape[1]:
-                M, b = self._compact(M, rows, columns, (name, "M"), work), b[rows]
-            f = work((name, "compact f"), (len(h), len(rows)), h.dtype)
-            kernels.dense(np.ascontiguousarray(h), np.ascontiguousarray(M), b, step.relu, f)
-            h, narrowed = f, step.needed_by is not None
-        return h
-
-    def _compact(self, M, rows, columns, name, work):
-        out = work(name, (len(rows), len(columns)), M.dtype)
-        kernels.compact(np.ascontiguousarray(M), rows, columns, out)
-        return out
-
-
-def kept(z: np.ndarray) -> np.ndarray:
-    """The numbers of the units that z keeps, short and unsigned: twice as fast to look up with as flatnonzero's own."""
-    return np.flatnonzero(z).astype(np.uint32)
-
-
-def every(count: int) -> np.ndarray:
-    """The numbers of all units, in the form of `kept`."""
-    return np.arange(count, dtype=np.uint32)
-
-
 def by_row(stage: Plain) -> bool:
-    """Whether a stage's noise, if any, has a z for each row of the batch, no larger than what it multiplies."""
+    """Whether a stage's z, if any, has rows like those of the batch, of the size of what they multiply."""
     return bool(stage.compiled) or not stage.layer.noisy or type(stage.layer.place) in (Inputs, Outputs)
 
 

@@ -40,13 +40,13 @@ class Workspace:
 
 
 class Plain:
-    """A layer as it is. What it returns is looked at: a compiled stage after it would read past an array's end."""
+    """A layer as it is. What it returns is looked at: a compiled stage would read past an array's end."""
 
     compiled = ()
 
     def __init__(self, name: str, layer: Layer):
         self.name, self.layer = name, layer
-        self._weights = tuple(layer.param_shapes())
+        self._weights, self._learned = tuple(layer.param_shapes()), layer.noise.learned
         self._noise_last = type(layer) is Conv2d and type(layer.place) is Outputs
 
     def forward(self, params, x, z, work):
@@ -62,11 +62,12 @@ class Plain:
         dx, grads = self._pair("backward", self.layer.backward(params.get(self.name), cache, df))
         if want_dx:
             self._check("backward", "dx", dx, x_shape, df.dtype)
-        wanted = {name: array.shape for name, array in params.get(self.name, {}).items() if name in self._weights}
-        if self.layer.noise.learned:
-            wanted["z"] = z_shape
+        wanted = {name: params[self.name][name].shape for name in self._weights}
+        if self._learned:
+            wanted["z"] = self.layer.place.dz_shape(self.layer, z_shape)
         if not isinstance(grads, Mapping) or set(grads) != set(wanted):
-            raise self._error("backward", f"the gradients {list(wanted)}", list(grads))
+            got = list(grads) if isinstance(grads, Mapping) else f"a {type(grads).__name__}"
+            raise self._error("backward", f"the gradients {list(wanted)}", got)
         for name, shape in wanted.items():
             self._check("backward", f"the gradient of {name!r}", grads[name], shape, df.dtype)
         if not wanted:
@@ -104,12 +105,13 @@ class Plain:
         """dtype None: any."""
         if not isinstance(array, np.ndarray) or array.shape != shape or dtype not in (None, array.dtype):
             kind = "" if dtype is None else f"{dtype} "
-            got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
+            is_array = isinstance(array, np.ndarray)
+            got = f"{array.dtype} {array.shape}" if is_array else f"a {type(array).__name__}"
             raise self._error(method, f"{what} as {kind}{shape}", got)
 
     def _error(self, method, wanted, got):
-        return require.InputError(f"{method} of layer {self.name!r} ({type(self.layer).__name__}) must return {wanted}, "
-                                  f"got {got}")
+        layer = f"layer {self.name!r} ({type(self.layer).__name__})"
+        return require.InputError(f"{method} of {layer} must return {wanted}, got {got}")
 
 
 NO_NOISE = np.ones((1, 1), np.uint8)
@@ -147,8 +149,8 @@ class DenseStack(Plain):
         grads = {name: grads_like(params[name]) if out is None else out[name] for name in self.layers}
         dMs, dbs = self._params(grads)
         dx = work((self.name, "dx"), x.shape, x.dtype) if want_dx else x
-        kernels.dense_stack_backward(np.ascontiguousarray(df), x, Ms, zs, noisy, tuple(self.relu), xzs, fs, ds,
-                                     dMs, dbs, want_dx, dx)
+        kernels.dense_stack_backward(np.ascontiguousarray(df), x, Ms, zs, noisy, tuple(self.relu), xzs, fs,
+                                     ds, dMs, dbs, want_dx, dx)
         return dx if want_dx else None, dict(reversed(grads.items()))  # as from the layers, the last first
 
     def before_noise(self, params, x, work):
@@ -174,14 +176,16 @@ class DenseStack(Plain):
         held = work.arrays.get((self.name, "stack"))
         if held is None or len(held[0][0]) != count or held[0][0].dtype != dtype:
             n_in, n_out = zip(*[(layer.n_in, layer.n_out) for layer in self.layers.values()], strict=True)
-            held = tuple(tuple(np.empty((count, n), dtype) for n in widths) for widths in (n_in, n_out, n_out))
+            held = [tuple(np.empty((count, n), dtype) for n in widths) for widths in (n_in, n_out, n_out)]
             work.arrays[self.name, "stack"] = held
         return held
 
 
 def in_rows(array: np.ndarray) -> np.ndarray:
-    """The array, or a copy if its rows do not follow one another in memory or it cannot be written to: for another kind
-    of array kernels would be compiled anew."""
+    """The array, or a copy if its rows do not follow one another in memory or it cannot be written to.
+
+    For another kind of array kernels would be compiled anew.
+    """
     return array if array.flags.carray else np.array(array, order="C")
 
 

@@ -1,6 +1,6 @@
 """f(x, omega-hat_t), t = 0 ... T-1, at all inputs: cut into tasks for the pool, and gathered block by block.
 
-The cuts depend on the network and on the numbers of inputs and passes, never on the threads, so that the same blocks
+The cuts depend on the network and on the numbers of inputs and passes, never on the threads: the same blocks
 are gathered in the same order on 1 or N threads.
 """
 
@@ -18,19 +18,23 @@ BLOCK_PASSES = 64  # passes gathered at once
 TASKS = 16  # with fewer groups of inputs than this, the passes are divided among tasks too
 
 
-def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: Callable, shared: bool = False) -> list:
-    """[(rows, summary), ...]: pass t = 0 ... count-1 uses key.at(key.t + t); shared: one omega-hat_t for all inputs.
+def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: Callable,
+           shared: bool) -> list:
+    """[(rows, summary), ...]: pass t = 0 ... count-1 uses key.at(key.t + t), shared: one for all rows.
 
-    gather(so_far, f, passes, rows) returns a task's summary so far; so_far is None at its first block. f (T', N', K) is
-    of the passes (a slice of 0 ... count) at the inputs `rows` (a slice). It may be called in any thread, within a task
-    in the order of the passes. Several tasks may have the same rows, one after another in the result.
+    gather(so_far, f, passes, rows) returns a task's summary so far, which is None at its first block; f
+    (T', N', K) is of the passes (a slice of 0 ... count) at the inputs `rows` (a slice). It may be called in
+    any thread, within a task in the order of the passes. Several tasks may have the same rows, one after
+    another in the result.
 
-    What comes before the first noise is computed once for all passes. A task is a group of inputs, with all of its
-    passes or, when there are few inputs, a fixed part of them, in sweeps of several passes when the network is small.
+    What comes before the first noise is computed once for all passes. A task is a group of inputs with all of
+    its passes or, when there are few inputs, a fixed part of them, in sweeps of several when the network is
+    small.
     """
     program.shapes(x.shape[1:])
     params, route = program.ready(params, x.dtype), program.route(shared)
-    groups, rows_at_once = parallel.slices(len(x), route.inputs_at_once(x.shape[1:])), route.rows_at_once(x.shape[1:])
+    groups = parallel.slices(len(x), route.inputs_at_once(x.shape[1:]))
+    rows_at_once = route.rows_at_once(x.shape[1:])
     parts = max(1, min(TASKS // max(1, len(groups)), count))
     cuts = [count * i // parts for i in range(parts + 1)]
     tasks = [(rows, range(a, b)) for rows in groups for a, b in itertools.pairwise(cuts)]
@@ -63,8 +67,9 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
         return run(task, tasks)
 
 
-def sweep(program, route, params: Tree, x: np.ndarray, h, rows: slice, swept: range, key: Key, shared: bool) -> np.ndarray:
-    """f (T', N', K) for T' passes over N' inputs in one batch of N' T' rows: the pass is just another counter."""
+def sweep(program, route, params: Tree, x: np.ndarray, h, rows: slice, swept: range, key: Key,
+          shared: bool) -> np.ndarray:
+    """f (T', N', K): T' passes over N' inputs in one batch of N' T' rows. A pass is just another counter."""
     T, N = len(swept), rows.stop - rows.start
     numbers = np.arange(key.t + swept.start, key.t + swept.stop, dtype=np.uint64)
     if shared:

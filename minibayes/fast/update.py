@@ -1,4 +1,4 @@
-"""An optimizer's step on all parameters laid end to end, and the sum of the shards' gradients: one pass over memory.
+"""An optimizer's step on all parameters end to end, with the sum of the shards' gradients: once over memory.
 
     g = grads[0] + grads[1] + ... + decay theta;   theta', slots' = update(theta, g, slots)
 
@@ -15,17 +15,19 @@ from ..nn.optimizers import SGD, Adam
 Arrays = dict[str, np.ndarray]  # theta and the optimizer's slots, each all parameters end to end
 
 
-def sgd(optimizer: SGD, grads: np.ndarray, rows: slice, bounds: np.ndarray, decay: np.ndarray, rate: np.ndarray,
-        step: int, old: Arrays, new: Arrays, penalty: np.ndarray) -> None:
-    """The numbers `rows` of `new`, from grads (S, n) and `old`; parameter l, with decay[l] and rate[l], begins at
-    bounds[l]. penalty gets 1/2 decay theta^2, in parts."""
+def sgd(optimizer: SGD, grads: np.ndarray, rows: slice, *, bounds: np.ndarray, decay: np.ndarray,
+        rate: np.ndarray, step: int, old: Arrays, new: Arrays, penalty: np.ndarray) -> None:
+    """The numbers `rows` of `new` from grads (S, n) and `old`; penalty gets 1/2 decay theta^2, in parts.
+
+    Parameter l, with decay[l] and rate[l], begins at bounds[l].
+    """
     momentum = old["theta"].dtype.type(optimizer.momentum)
     kernels.sgd_shards(grads, rows.start, rows.stop, bounds, decay, rate, old["theta"], old["v"], momentum,
                        new["theta"], new["v"], penalty)
 
 
-def adam(optimizer: Adam, grads: np.ndarray, rows: slice, bounds: np.ndarray, decay: np.ndarray, rate: np.ndarray,
-         step: int, old: Arrays, new: Arrays, penalty: np.ndarray) -> None:
+def adam(optimizer: Adam, grads: np.ndarray, rows: slice, *, bounds: np.ndarray, decay: np.ndarray,
+         rate: np.ndarray, step: int, old: Arrays, new: Arrays, penalty: np.ndarray) -> None:
     """As sgd."""
     constants = optimizer.constants(old["theta"].dtype.type, step)
     kernels.adam_shards(grads, rows.start, rows.stop, bounds, decay, rate, old["theta"], old["m"], old["s"],

@@ -148,6 +148,8 @@ def initial(rng, shape, fan_in, fan_out, init, mean, dtype):
 class Linear(Layer):
     """What Dense and Conv2d share: M with a row per output, b, and noise at a place."""
 
+    newer_fields = ("place",)
+
     @property
     def noisy_params(self):
         return self.place.noisy

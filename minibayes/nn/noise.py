@@ -33,6 +33,7 @@ class Noise(Registered, kind="noise"):
     """
 
     random = True  # whether z varies at all: a layer whose noise does not is a layer without noise
+    pools = False  # whether `expected_max` is written: what rule="probabilistic-pooling" needs
     local = False  # whether z is normal, z = E[z] + std n with n ~ N(0, 1): what the place Local needs
 
     def start(self, shape: tuple) -> dict:
@@ -62,7 +63,7 @@ class Noise(Registered, kind="noise"):
 
     def expected_max(self, y: np.ndarray, size: int, stride: int) -> np.ndarray:
         """E[max over each size x size window of z y] for one z per unit of y (N, H, W, C)."""
-        raise require.InputError(f"rule='probabilistic-pooling' needs Bernoulli noise, got {self!r}")
+        raise NotImplementedError(f"{type(self).__name__} has no expected_max")
 
     def settings(self) -> tuple:
         """((name, formula, value), ...): the numbers that make the distribution, for a table."""
@@ -119,6 +120,7 @@ class Bernoulli(Noise):
     """z in {0, 1}, P(z = 1) = keep. E[z] = E[z^2] = keep, Var[z] = keep (1 - keep). Dropout, not rescaled (poster, q_theta)."""
 
     keep: float
+    pools = True
 
     def __post_init__(self):
         object.__setattr__(self, "keep", require.real("keep", self.keep, 0, 1, open_low=True))

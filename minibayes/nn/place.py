@@ -84,6 +84,10 @@ class Place(Registered, kind="place"):
     def pull(self, noise, phi: dict, eps, dz) -> dict:
         return noise.pull(phi, eps, dz)
 
+    def dz_shape(self, layer, z_shape: tuple) -> tuple:
+        """The shape of what backward gives as "z"."""
+        return z_shape
+
     def points(self, noise, order: int) -> tuple:
         """(values, weights) of one eps: see `Noise.points`."""
         return noise.points(order)

@@ -97,6 +97,9 @@ class Local(Place):
     def pull(self, noise, phi: dict, eps, dz) -> dict:
         return noise.pull(phi, np.ones_like(dz), dz)    # dz is dL/dstd: std = T(phi, 1) - T(phi, 0)
 
+    def dz_shape(self, layer, z_shape: tuple) -> tuple:
+        return (1, *first_shape(layer))
+
     def points(self, noise, order: int) -> tuple:
         return normal_points(order)
 
@@ -143,7 +146,8 @@ class Local(Place):
         return {"W": M * (mean + std * z.reshape(len(z), *M.shape)), "b": params["b"].copy()}
 
     def _mean_and_std(self, layer, params):
-        """E[z] and the standard deviation of z, as numbers or (K, D), in the dtype of M."""
+        """E[z] and the standard deviation of z, as numbers or (K, D)."""
         mean, second = layer.noise.moments(layer.phi(params))
-        std = np.asarray(np.sqrt(second - np.square(mean)), params["M"].dtype)
-        return mean, np.reshape(std, ()) if np.size(std) == 1 else matrix(std)
+        std, dtype = np.sqrt(second - mean * mean), params["M"].dtype
+        std = np.reshape(std, ()) if np.size(std) == 1 else matrix(std)
+        return dtype.type(mean), std.astype(dtype)

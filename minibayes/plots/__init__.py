@@ -1,12 +1,19 @@
-"""Figures: each function takes arrays and an optional axis, draws, and returns the axis. The only room that knows matplotlib."""
+"""Figures: each function takes arrays and an optional axis, and returns it. No other room has matplotlib."""
 
-from .classification import digit_sheet, precision_recall, reliability, risk_coverage, score_histograms, softmax_clouds
-from .look import COLORS, LINES, MARKERS, NAMES, PALETTE, axis, curve, figure, finish, save
+from .classification import (
+    digit_sheet,
+    precision_recall,
+    reliability,
+    risk_coverage,
+    score_histograms,
+    softmax_clouds,
+)
+from .look import COLORS, LINES, MARKERS, NAMES, PALETTE, Axes, axis, curve, figure, finish, save
 from .regression import band, functions
 from .scores import error_against_passes, error_curves, score_lines
 
 __all__ = [
-    "COLORS", "LINES", "MARKERS", "NAMES", "PALETTE", "axis", "band", "curve", "digit_sheet", "error_against_passes", "error_curves",
-    "figure", "finish", "functions", "precision_recall", "reliability", "risk_coverage", "save", "score_histograms", "score_lines",
-    "softmax_clouds",
+    "COLORS", "LINES", "MARKERS", "NAMES", "PALETTE", "Axes", "axis", "band", "curve", "digit_sheet",
+    "error_against_passes", "error_curves", "figure", "finish", "functions", "precision_recall",
+    "reliability", "risk_coverage", "save", "score_histograms", "score_lines", "softmax_clouds",
 ]

@@ -1,16 +1,19 @@
 """Classification: is a confidence deserved, what does the network not know, and which inputs are those."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from .. import require
-from .look import PALETTE, SHAPES, axis, curve, finish, row
+from .. import metrics, require
+from .look import PALETTE, SHAPES, STYLES, Axes, axis, curve, finish, row
 
 
-def reliability(calibration, ax=None, label="", i=0, title=""):
-    """A reliability diagram: the share that is right against the mean confidence of each bin of a metrics.Calibration.
+def reliability(calibration: metrics.Calibration, ax: Axes | None = None, label: str = "", i: int = 0,
+                title: str = "") -> Axes:
+    """A reliability diagram: the share that is right against the mean confidence, bin by bin.
 
-    The area of a dot grows with the share of the inputs in its bin; below the diagonal the network is over-confident. Several can share an
-    axis: i is the number of the line.
+    The area of a dot grows with the share of the inputs in its bin; below the diagonal the network is
+    over-confident. Several can share an axis: i is the number of the line.
     """
     ax = ax or axis(5.0, 4.6)
     there = calibration.count > 0
@@ -19,39 +22,46 @@ def reliability(calibration, ax=None, label="", i=0, title=""):
     text = f"{label + ', ' if label else ''}ECE {calibration.ece:.3f}"
     x, y = calibration.confidence[there], calibration.accuracy[there]
     ax.plot(x, y, color=PALETTE[i % len(PALETTE)], linewidth=1.2, label=text)
-    ax.scatter(x, y, s=12 + 200 * calibration.count[there] / calibration.count.sum(), color=PALETTE[i % len(PALETTE)],
-               marker=SHAPES[i % len(SHAPES)], alpha=0.8, linewidths=0)
+    share = calibration.count[there] / calibration.count.sum()
+    ax.scatter(x, y, s=12 + 200 * share, color=PALETTE[i % len(PALETTE)], marker=SHAPES[i % len(SHAPES)],
+               alpha=0.8, linewidths=0)
     ax.set(xlim=(0, 1), ylim=(0, 1.02))
     return finish(ax, title, "confidence: the largest class probability", "share that is right")
 
 
-def softmax_clouds(angles, probabilities, classes, ax=None, title="", xlabel="rotation, degrees", ylabel="class probability of a pass"):
-    """The class probabilities of every pass as a cloud for each class in `classes`, side by side at each angle.
+def softmax_clouds(angles: np.ndarray, probabilities: np.ndarray, classes: Sequence[int],
+                   ax: Axes | None = None, title: str = "", xlabel: str = "rotation, degrees",
+                   ylabel: str = "class probability of a pass") -> Axes:
+    """The class probabilities of every pass: a cloud for each class in `classes`, side by side at each angle.
 
     angles (A,); probabilities (A, T, C). Clouds that overlap are classes that the passes do not agree on.
     """
     ax = ax or axis()
     angles, probabilities = row("angles", angles), row("probabilities", probabilities, 3)
     if len(probabilities) != len(angles):
-        raise require.InputError(f"probabilities must have shape ({len(angles)}, T, C), got {probabilities.shape}")
+        raise require.InputError(f"probabilities must have shape ({len(angles)}, T, C), "
+                                 f"got {probabilities.shape}")
     for c in classes:
         require.integer("classes", c, 0, probabilities.shape[2] - 1)
     width = 0.8 * (np.diff(np.sort(angles)).min() if len(angles) > 1 else 1.0)
     T = probabilities.shape[1]
     for i, c in enumerate(classes):
-        within = (i + (np.arange(T) + 0.5) / T) / len(classes) - 0.5  # side by side, the passes spread over the class's share
-        ax.scatter(np.concatenate([angle + width * within for angle in angles]), probabilities[:, :, c].ravel(), s=6,
-                   color=PALETTE[i % len(PALETTE)], marker=SHAPES[i % len(SHAPES)], alpha=0.5, linewidths=0, label=f"class {c}")
+        within = (i + (np.arange(T) + 0.5) / T) / len(classes) - 0.5  # passes spread over the class's share
+        x = np.concatenate([angle + width * within for angle in angles])
+        ax.scatter(x, probabilities[:, :, c].ravel(), s=6, color=PALETTE[i % len(PALETTE)],
+                   marker=SHAPES[i % len(SHAPES)], alpha=0.5, linewidths=0, label=f"class {c}")
     ax.set_ylim(min(-0.02, ax.get_ylim()[0]), max(1.02, ax.get_ylim()[1]))
     return finish(ax, title, xlabel, ylabel)
 
 
-def digit_sheet(images, captions, columns=8, ax=None, title=""):
+def digit_sheet(images: np.ndarray, captions: Sequence[str], columns: int = 8, ax: Axes | None = None,
+                title: str = "") -> Axes:
     """Grey images (n, H, W) with a caption under each, in rows of `columns`, black on white."""
     images = row("images", images, 3)
     columns = min(require.integer("columns", columns, 1), len(images))
     if len(captions) != len(images):
-        raise require.InputError(f"captions must be {len(images)} texts, one for each image, got {len(captions)}")
+        raise require.InputError(f"captions must be {len(images)} texts, one for each image, "
+                                 f"got {len(captions)}")
     n, H, W = images.shape
     lines = 1 + max(caption.count("\n") for caption in captions)
     rows, space = -(-n // columns), round(H * (0.1 + 0.22 * lines))
@@ -68,21 +78,23 @@ def digit_sheet(images, captions, columns=8, ax=None, title=""):
     return ax
 
 
-def score_histograms(scores, ax=None, bins=40, title="", xlabel="score"):
-    """One outlined histogram for each {label: scores}, on shared bins, as shares of that group: groups of any size compare."""
+def score_histograms(scores: dict[str, np.ndarray], ax: Axes | None = None, bins: int = 40, title: str = "",
+                     xlabel: str = "score") -> Axes:
+    """An outlined histogram for each {label: scores}, on shared bins, as shares: any sizes compare."""
     ax = ax or axis()
     scores = {label: row(f"scores[{label!r}]", values) for label, values in scores.items()}
     low, high = min(v.min() for v in scores.values()), max(v.max() for v in scores.values())
     edges = np.linspace(low, high if high > low else low + 1, require.integer("bins", bins, 1) + 1)
     for i, (label, values) in enumerate(scores.items()):
         share = np.histogram(values, edges)[0] / len(values)
-        ax.stairs(share, edges, color=PALETTE[i % len(PALETTE)], linestyle=("-", "--", ":", "-.")[i % 4], linewidth=1.6, label=label)
-        ax.stairs(share, edges, color=PALETTE[i % len(PALETTE)], fill=True, alpha=0.12)
+        color = PALETTE[i % len(PALETTE)]
+        ax.stairs(share, edges, color=color, linestyle=STYLES[i % 4], linewidth=1.6, label=label)
+        ax.stairs(share, edges, color=color, fill=True, alpha=0.12)
     return finish(ax, title, xlabel, "share of the inputs")
 
 
-def risk_coverage(curves, ax=None, title=""):
-    """{label: metrics.RiskCoverage}: the error among the answered inputs against the share that is answered, most certain first."""
+def risk_coverage(curves: dict[str, metrics.RiskCoverage], ax: Axes | None = None, title: str = "") -> Axes:
+    """The error among the inputs that are answered, most certain first, against their share."""
     ax = ax or axis()
     for i, (label, c) in enumerate(curves.items()):
         curve(ax, c.coverage, 100 * c.risk, f"{label} (area {100 * c.area:.3g} %)", i, points=10)
@@ -90,11 +102,14 @@ def risk_coverage(curves, ax=None, title=""):
     return finish(ax, title, "coverage: share of the inputs that is answered", "error among them, %")
 
 
-def precision_recall(curves, base_rate, ax=None, title=""):
-    """{label: metrics.PrecisionRecall} and the share of positives, which naming inputs at random would reach."""
+def precision_recall(curves: dict[str, metrics.PrecisionRecall], base_rate: float, ax: Axes | None = None,
+                     title: str = "") -> Axes:
+    """Precision against recall; base_rate, the share of positives, is what naming at random would reach."""
     ax = ax or axis()
     for i, (label, c) in enumerate(curves.items()):
         curve(ax, c.recall, c.precision, f"{label} (AP {c.average_precision:.2f})", i, points=10)
-    ax.axhline(require.real("base_rate", base_rate, 0, 1), color="#999999", linewidth=1, label=f"at random ({base_rate:.1%})")
+    base_rate = require.real("base_rate", base_rate, 0, 1)
+    ax.axhline(base_rate, color="#999999", linewidth=1, label=f"at random ({base_rate:.1%})")
     ax.set(xlim=(0, 1), ylim=(0, 1.02))
-    return finish(ax, title, "recall: share of the positives that is found", "precision: share of the named that is positive")
+    return finish(ax, title, "recall: share of the positives that is found",
+                  "precision: share of the named that is positive")

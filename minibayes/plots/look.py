@@ -1,9 +1,13 @@
-"""The one look: colours, line styles and markers that go together, new axes without global state, and files written whole or not at all."""
+"""The one look: colours, line styles and markers that go together, no global state, files written whole."""
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from .. import require
 
@@ -12,33 +16,35 @@ COLORS = {"none": "#555555", "ip": "#E69F00", "all": "#0072B2"}
 LINES = {"mc": "-", "weight-averaging": "--", "probabilistic-pooling": ":"}
 MARKERS = {"mc": "o", "weight-averaging": "s", "probabilistic-pooling": "^"}
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#555555")
-STYLES, SHAPES = ("-", "--", ":", "-."), ("o", "s", "^", "D", "v", "P", "X")  # so that lines differ in grey print too
-NAMES = {"mc": "MC averaging", "weight-averaging": "weight averaging", "probabilistic-pooling": "probabilistic pooling"}
+STYLES, SHAPES = ("-", "--", ":", "-."), ("o", "s", "^", "D", "v", "P", "X")  # lines differ in grey print too
+NAMES = {"mc": "MC averaging", "weight-averaging": "weight averaging",
+         "probabilistic-pooling": "probabilistic pooling"}
 
 
-def axis(width=7.0, height=4.6):
+def axis(width: float = 7.0, height: float = 4.6) -> Axes:
     """A new axis on a figure of its own; no window, no global state."""
     return Figure(figsize=(width, height), dpi=150, layout="constrained").add_subplot()
 
 
-def figure(rows, columns, size):
+def figure(rows: int, columns: int, size: tuple[float, float]) -> np.ndarray:
     """(rows, columns) axes on one new figure of `size` = (width, height) inches."""
     return Figure(figsize=size, dpi=150, layout="constrained").subplots(rows, columns, squeeze=False)
 
 
-def save(ax, path):
+def save(ax: Axes, path: Path) -> None:
     """Write the axis' figure to `path`, whole or not at all."""
     part = path.with_name(f".{path.name}.part")
     ax.figure.savefig(part, format=path.suffix[1:])
     os.replace(part, path)
 
 
-def style(i):
+def style(i: int) -> dict[str, str]:
     """Colour, line style and marker of the i-th line of a figure."""
-    return {"color": PALETTE[i % len(PALETTE)], "linestyle": STYLES[i % len(STYLES)], "marker": SHAPES[i % len(SHAPES)]}
+    return {"color": PALETTE[i % len(PALETTE)], "linestyle": STYLES[i % len(STYLES)],
+            "marker": SHAPES[i % len(SHAPES)]}
 
 
-def finish(ax, title, xlabel, ylabel, legend=True):
+def finish(ax: Axes, title: str, xlabel: str, ylabel: str, legend: bool = True) -> Axes:
     """Title, labels, a faint grid, and a legend if anything has a label."""
     ax.set(title=title or ax.get_title(), xlabel=xlabel, ylabel=ylabel)
     ax.grid(True, alpha=0.3)
@@ -47,12 +53,12 @@ def finish(ax, title, xlabel, ylabel, legend=True):
     return ax
 
 
-def curve(ax, x, y, label, i, points=40):
+def curve(ax: Axes, x: Sequence[float], y: Sequence[float], label: str, i: int, points: int = 40) -> Line2D:
     """The i-th line of a figure, with at most `points` markers."""
     return ax.plot(x, y, label=label, markersize=4, markevery=max(1, len(x) // points), **style(i))[0]
 
 
-def row(name, values, ndim=1):
+def row(name: str, values: np.ndarray, ndim: int = 1) -> np.ndarray:
     """`values` as a finite float array of `ndim` axes, not empty."""
     values = require.finite(name, require.array(name, values)).astype(float)
     if values.ndim != ndim or not values.size:
@@ -60,8 +66,9 @@ def row(name, values, ndim=1):
     return values
 
 
-def fit_together(**arrays):
+def fit_together(**arrays: np.ndarray) -> None:
     """An error if the arrays do not have one shape."""
     shapes = {name: np.shape(a) for name, a in arrays.items()}
     if len(set(shapes.values())) > 1:
-        raise require.InputError("one shape is wanted for " + ", ".join(f"{name} {shape}" for name, shape in shapes.items()))
+        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise require.InputError(f"one shape is wanted for {found}")

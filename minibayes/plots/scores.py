@@ -1,14 +1,17 @@
-"""Scores of whole studies: error against the training epoch or the number of passes, and means with their standard errors."""
+"""Scores of whole studies: error against training epoch or passes averaged, means with standard errors."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from .look import COLORS, LINES, MARKERS, NAMES, axis, finish, fit_together, row
+from .look import COLORS, LINES, MARKERS, NAMES, Axes, axis, finish, fit_together, row
 
 
-def error_curves(curves, title, ax=None):
-    """Test error in % on a log axis against the training epoch; one line for each {variant, rule, epochs, errors, error_se, samples}.
+def error_curves(curves: Sequence[dict], title: str, ax: Axes | None = None) -> Axes:
+    """Test error in %, on a log axis, against the training epoch.
 
-    errors are fractions; where error_se (standard errors, fractions) is given it is drawn as a band of one standard error.
+    A line for each {variant, rule, epochs, errors, error_se, samples}: errors are fractions; error_se, their
+    standard errors, may be missing or None, and is a band of one to each side.
     """
     ax = ax or axis()
     for curve in curves:
@@ -20,7 +23,8 @@ def error_curves(curves, title, ax=None):
         ax.plot(epochs, errors, line, marker=MARKERS[rule], markersize=4, color=COLORS[variant], label=label)
         if curve.get("error_se") is not None:
             se = 100 * np.asarray(curve["error_se"], float)
-            ax.fill_between(epochs, np.maximum(errors - se, 1e-3), errors + se, color=COLORS[variant], alpha=0.15, linewidth=0)
+            low = np.maximum(errors - se, 1e-3)
+            ax.fill_between(epochs, low, errors + se, color=COLORS[variant], alpha=0.15, linewidth=0)
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     ticks = [t for t in (0.2, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 30, 50, 90) if low <= t <= high]
@@ -34,10 +38,12 @@ def error_curves(curves, title, ax=None):
     return ax
 
 
-def error_against_passes(passes, errors, std_errors, ax=None, label=None, title=""):
-    """An error or its Monte Carlo estimate (R,) against T, the number of passes averaged (R,), with bars of one standard error."""
+def error_against_passes(passes: np.ndarray, errors: np.ndarray, std_errors: np.ndarray,
+                         ax: Axes | None = None, label: str | None = None, title: str = "") -> Axes:
+    """An error or its Monte Carlo estimate (R,) against T, passes averaged (R,); bars: standard errors."""
     ax = ax or axis()
-    passes, errors, std_errors = row("passes", passes), row("errors", errors), row("std_errors", std_errors)
+    passes, errors = row("passes", passes), row("errors", errors)
+    std_errors = row("std_errors", std_errors)
     fit_together(passes=passes, errors=errors, std_errors=std_errors)
     ax.errorbar(passes, errors, yerr=std_errors, fmt="o-", color=COLORS["all"], markersize=4, capsize=3,
                 label=label or "± 1 standard error")
@@ -47,8 +53,8 @@ def error_against_passes(passes, errors, std_errors, ax=None, label=None, title=
     return finish(ax, title, "passes averaged, T (log scale)", "error")
 
 
-def score_lines(lines, title, ax=None):
-    """A line for each {label, mean, se, values, color}, from the top: mean and two standard errors to each side, values as dots.
+def score_lines(lines: Sequence[dict], title: str, ax: Axes | None = None) -> Axes:
+    """From the top, a line for each {label, mean, se, values, color}: mean ± 2 std. errors, values as dots.
 
     se is None where it is not known, values may be empty; color: a key of COLORS.
     """
@@ -57,7 +63,8 @@ def score_lines(lines, title, ax=None):
         color, values = COLORS[line["color"]], np.asarray(line["values"], float)
         spread = at + 0.3 * np.linspace(-1, 1, len(values)) if len(values) > 1 else np.full(len(values), at)
         ax.plot(values, spread, "o", color=color, alpha=0.4, markersize=4, markeredgewidth=0)
-        ax.errorbar(line["mean"], at, xerr=2 * line["se"] if line["se"] else None, fmt="o", color=color, markersize=6, capsize=3)
+        ax.errorbar(line["mean"], at, xerr=2 * line["se"] if line["se"] else None, fmt="o", color=color,
+                    markersize=6, capsize=3)
     ax.set_yticks(range(len(lines)), [line["label"] for line in lines])
     ax.set_ylim(len(lines) - 0.5, -0.5)
     ax.set_xlabel("mean ± two standard errors; a dot: one split")

@@ -1,94 +1,135 @@
-"""The poster's MNIST result: LeNet without dropout, with dropout on the inner product, and after every layer; two ways to predict.
+"""The poster's MNIST result: LeNet without dropout, with it before the inner product, and after every layer.
 
-Claim: dropout after convolutions fails when predicted with by weight averaging ("standard dropout") and works when predicted with by
-averaging stochastic passes (MC). The third rule, probabilistic pooling, separates the two reasons why: it is deterministic like weight
-averaging, but takes the exact mean of a max-pool over dropped units.
+Claim: dropout after convolutions fails when predicted with by weight averaging ("standard dropout") and works
+when predicted with by averaging stochastic passes (MC). The third rule, probabilistic pooling, separates the
+two reasons why: it is deterministic like weight averaging, but takes the exact mean of a max-pool over
+dropped units.
 """
 
-import math
-import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 
-from .. import data, metrics, models, nn, plots, require
-from ..bayes import Prior
-from ..fast import parallel
+import numpy as np
+
+from .. import bayes, data, metrics, models, nn, plots, require
+from ..bayes import convert
 from ..model import BayesianNetwork
 from ..progress import bar
 from . import common
+from .frame import Count, Study
 
-RATE, MOMENTUM, DECAY = 0.01, 0.9, 5e-4  # the short official solver: "inv" policy, batch 64, 10,000 steps (arXiv 1506.02158)
+# The short official solver: "inv" policy, batch 64, 10,000 steps (arXiv 1506.02158).
+RATE, MOMENTUM = 0.01, 0.9
+DECAY = 5e-4
 BATCH, STEPS = 64, 10_000
 RULES = {"none": ("weight-averaging",), "ip": ("weight-averaging", "mc"),
          "all": ("weight-averaging", "probabilistic-pooling", "mc")}
-SHORT = {"weight-averaging": "WA", "probabilistic-pooling": "PP", "mc": "MC"}
+NOTES = (
+    "± binomial: standard error of one error rate on so many test images. "
+    "± seeds: standard error of the mean over seeds.\n"
+    "weight averaging: one pass with z replaced by E[z]. "
+    "probabilistic pooling: the same, with the exact mean of a\n"
+    "max-pool over dropped units: what it gains over weight averaging is the max-pool's bias, "
+    "what MC gains over it is the rest.")
 
 
-def add_arguments(parser):
-    common.add_options(parser)
-    parser.add_argument("--epochs", type=float, default=None, metavar="E", help="training epochs (default 10.7: 10,000 steps; quick: 1)")
-    parser.add_argument("--seeds", type=int, default=1, metavar="K", help="train with K seeds, S to S+K-1 (default 1)")
-    parser.add_argument("--samples", type=int, default=None, metavar="T", help="MC passes of the final table (default 50; quick: 20)")
+# ----------------------------------------------------------- what the studies of LeNet on MNIST share
+
+class LeNetStudy(Study):
+    """It trains LeNet on MNIST for so many --epochs; None in full or quick: the solver's own 10,000 steps."""
+
+    def add_options(self, parser: ArgumentParser) -> None:
+        full, quick = ("10.7: 10,000 steps" if epochs is None else f"{epochs}"
+                       for epochs in (self.full["epochs"], self.quick["epochs"]))
+        default = full if full == quick else f"{full}; quick: {quick}"
+        parser.add_argument("--epochs", type=float, metavar="E", help=f"training epochs (default {default})")
+
+    def settings(self, options: Namespace) -> dict:
+        settings = super().settings(options)
+        if options.epochs is not None:
+            settings["epochs"] = require.real("--epochs", options.epochs, 0, 10_000, open_low=True)
+        return settings
 
 
-def official_solver(net, num_data):
-    """(optimizer, prior) that train M exactly as the paper's Caffe solver trains its weights Theta.
+def steps_an_epoch(num_data: int) -> int:
+    return -(-num_data // BATCH)
 
-    Caffe rescales its masks by 1/keep, so Theta = keep M wherever the noise acts. One step on Theta with rate r and decay wd,
-    Theta' = Theta - r (dL/dTheta + wd Theta), is with dL/dTheta = dL/dM / keep
 
-        M' = M - (r/keep^2) (dL/dM + keep^2 wd M),       and KL/N has the decay l^2 keep/N:      l^2 = keep wd N.
+def training_steps(epochs: float | None, num_data: int) -> int:
+    """Minibatch steps of so many epochs; the solver's own 10,000 if None."""
+    return STEPS if epochs is None else max(1, round(epochs * steps_an_epoch(num_data)))
 
-    Biases learn at twice the rate, as there. One difference is left: a dense bias lies outside its layer's noise, where the prior's
-    single l per layer gives it the decay keep wd, not wd (10 numbers in the last layer).
+
+def official_solver(net: nn.Network, num_data: int) -> tuple[nn.SGD, bayes.Prior]:
+    """(optimizer, prior) that train M as the paper's Caffe solver trains Theta = keep M (bayes/convert.py).
+
+    Biases learn at twice the rate, as there. Ten of them, in the last layer, decay by keep wd and not by wd.
     """
-    multipliers, lengthscales = {}, {}
-    for name, layer in net.layers.items():
-        if layer.param_shapes():
-            keep = layer.noise.mean
-            multipliers[name] = {p: (2 if p == "b" else 1) / (keep**2 if p in layer.noisy_params else 1) for p in layer.param_shapes()}
-            lengthscales[name] = math.sqrt(keep * DECAY * num_data)
-    return nn.SGD(RATE, momentum=MOMENTUM, policy="inv", multipliers=multipliers), Prior(lengthscales)
+    twice = {name: {"b": 2} for name, layer in net.layers.items() if layer.param_shapes()}
+    caffe = nn.SGD(RATE, momentum=MOMENTUM, policy="inv", multipliers=twice)
+    return convert.sgd_of_inverted(net, caffe, DECAY, num_data)
 
 
-def evaluate(model, x, y, rules, samples, seed, threads, progress=False):
-    """{rule: (error, nll, wrong)} on (x, y); `wrong` says on which inputs the rule errs."""
+def trained(variant: str, x: np.ndarray, y: np.ndarray, **options) -> tuple[BayesianNetwork, list[dict]]:
+    """(LeNet trained by the official solver, the rows that `fit` reports); options: those of `fit`."""
+    net = models.lenet(variant, init_scheme="lecun")
+    optimizer, prior = official_solver(net, len(x))
+    model = BayesianNetwork(net, prior=prior)
+    return model, model.fit(x, y, batch_size=BATCH, optimizer=optimizer, **options)
+
+
+# ------------------------------------------------------------------------------- the poster's result
+
+def evaluate(model: BayesianNetwork, x: np.ndarray, y: np.ndarray, rules: tuple, **options) -> dict:
+    """{rule: (error, nll, on which inputs it errs)} on (x, y); options: those of `predict`."""
     scores = {}
     for rule in rules:
-        prediction = model.predict(x, rule=rule, samples=samples, seed=seed, threads=threads, progress=progress)
+        prediction = model.predict(x, rule=rule, **options)
         scores[rule] = prediction.error(y), -float(prediction.log_likelihood(y).mean()), prediction.label != y
     return scores
 
 
-def study(images, steps, seeds, samples, curve_samples, report_every, threads=None, progress=False):
-    """Train every variant with every seed on images = (x, y, x_test, y_test): what mnist.json holds beside settings and versions."""
-    x, y, x_test, y_test = images
-    results, history, comparisons = [], [], []
-    with bar(progress, len(seeds) * len(models.VARIANTS), "networks", " networks") as shown:
+def study(images: tuple, seeds: Sequence[int], progress: bool = False, **settings) -> dict:
+    """What mnist.json has beside settings and versions: `network` of every variant with every seed."""
+    found = {"results": [], "comparisons": [], "history": []}
+    with bar(progress, len(seeds) * len(models.VARIANTS), "networks", " networks") as progress_bar:
         for seed in seeds:
             for variant in models.VARIANTS:
-                net = models.lenet(variant, init_scheme="lecun")
-                optimizer, prior = official_solver(net, len(x))
-                model = BayesianNetwork(net, prior=prior)
+                for part, rows in network(images, variant, seed, progress=progress, **settings).items():
+                    found[part] += [{"variant": variant} | row for row in rows]
+                progress_bar.update(1)
+    return found
 
-                def report(snapshot, row, rules=RULES[variant], seed=seed):
-                    scores = evaluate(snapshot, x_test, y_test, rules, curve_samples, seed, threads)
-                    return {"error": {rule: score[0] for rule, score in scores.items()}}
 
-                rows = model.fit(x, y, steps=steps, batch_size=BATCH, optimizer=optimizer, seed=seed, report_every=report_every,
-                                 on_report=report, progress=progress, threads=threads)
-                history += [{"variant": variant, "seed": seed} | row for row in rows]
-                scores = evaluate(model, x_test, y_test, RULES[variant], samples, seed, threads, progress)
-                for rule, (error, nll, _) in scores.items():
-                    results.append({"variant": variant, "rule": rule, "seed": seed, "error": error,
-                                    "error_se": metrics.binomial_std_error(error, len(y_test)), "nll": nll})
-                for rule in RULES[variant][:-1] if variant != "none" else ():
-                    mc_only, rule_only, p = metrics.mcnemar(scores["mc"][2], scores[rule][2])
-                    comparisons.append({"variant": variant, "seed": seed, "a": "mc", "b": rule, "only_a_wrong": mc_only,
-                                        "only_b_wrong": rule_only, "p_value": p})
-                shown.update(1)
+def network(images: tuple, variant: str, seed: int, steps: int, samples: int, curve_samples: int,
+            report_every: int, threads: int | None = None, progress: bool = False) -> dict:
+    """One network trained and tested on images = (x, y, x_test, y_test): its rows of each part of mnist.json.
+
+    samples: passes of the final scores.  curve_samples: of those during training, every `report_every` steps.
+    """
+    x, y, x_test, y_test = images
+    rules = RULES[variant]
+
+    def report(snapshot: BayesianNetwork, row: dict) -> dict:
+        scores = evaluate(snapshot, x_test, y_test, rules, samples=curve_samples, seed=seed, threads=threads)
+        return {"error": {rule: error for rule, (error, _, _) in scores.items()}}
+
+    run = {"seed": seed, "threads": threads, "progress": progress}
+    model, rows = trained(variant, x, y, steps=steps, report_every=report_every, on_report=report, **run)
+    history = [{"seed": seed} | row for row in rows]
+    scores = evaluate(model, x_test, y_test, rules, samples=samples, **run)
+    results = [{"rule": rule, "seed": seed, "error": error,
+                "error_se": metrics.binomial_std_error(error, len(y_test)), "nll": nll}
+               for rule, (error, nll, _) in scores.items()]
+    comparisons = []
+    for rule in rules[:-1]:  # none of "none"
+        mc_only, rule_only, p = metrics.mcnemar(scores["mc"][2], scores[rule][2])
+        comparisons.append({"seed": seed, "a": "mc", "b": rule, "only_a_wrong": mc_only,
+                            "only_b_wrong": rule_only, "p_value": p})
     return {"results": results, "comparisons": comparisons, "history": history}
 
 
-def summary_table(result):
+def summary_table(result: dict) -> str:
     """The printed table: variant x rule, then the paired comparisons."""
     settings, rows = result["settings"], []
     seeds, test = settings["seeds"], settings["test_images"]
@@ -97,27 +138,27 @@ def summary_table(result):
             chosen = [r for r in result["results"] if r["variant"] == variant and r["rule"] == rule]
             error, se = common.mean_and_error([100 * r["error"] for r in chosen])
             nll, _ = common.mean_and_error([r["nll"] for r in chosen])
-            spread = f"{se:.2f}" if se is not None else "-"
-            rows.append((f"lenet-{variant}", f"{plots.NAMES[rule]}" + (f", T = {settings['samples']}" if rule == "mc" else ""),
-                         f"{error:.2f}", f"{100 * metrics.binomial_std_error(error / 100, test):.2f}", spread, f"{nll:.4f}"))
-    lines = [f"MNIST test set, {test:,} images; {settings['steps']} steps of {BATCH} ({settings['epochs']:.1f} epochs), "
-             f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}", "",
-             common.table(("network", "predicted by", "error %", "± binomial", "± seeds", "nll, nats"), rows), "",
-             "MC against another rule on the same weights and images (McNemar's exact paired test, two-sided):"]
-    for c in result["comparisons"]:
-        lines.append(f"  lenet-{c['variant']}, seed {c['seed']}: only MC wrong on {c['only_a_wrong']} images, only {plots.NAMES[c['b']]} "
-                     f"on {c['only_b_wrong']}: p = {c['p_value']:.2g}")
-    lines += ["", "± binomial: standard error of one error rate on so many test images. ± seeds: standard error of the mean over seeds.",
-              "weight averaging: one pass with z replaced by E[z]. probabilistic pooling: the same, with the exact mean of a",
-              "max-pool over dropped units: what it gains over weight averaging is the max-pool's bias, what MC gains over it is the rest."]
-    return "\n".join(lines)
+            passes = f", T = {settings['samples']}" if rule == "mc" else ""
+            rows.append((f"lenet-{variant}", plots.NAMES[rule] + passes, f"{error:.2f}",
+                         f"{100 * metrics.binomial_std_error(error / 100, test):.2f}",
+                         "-" if se is None else f"{se:.2f}", f"{nll:.4f}"))
+    return "\n".join([
+        f"MNIST test set, {test:,} images; {settings['steps']} steps of {BATCH} "
+        f"({settings['epochs']:.1f} epochs), "
+        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}", "",
+        common.table(("network", "predicted by", "error %", "± binomial", "± seeds", "nll, nats"), rows), "",
+        "MC against another rule on the same weights and images (McNemar's exact paired test, two-sided):",
+        *(f"  lenet-{c['variant']}, seed {c['seed']}: only MC wrong on {c['only_a_wrong']} images, only "
+          f"{plots.NAMES[c['b']]} on {c['only_b_wrong']}: p = {c['p_value']:.2g}"
+          for c in result["comparisons"]),
+        "", NOTES])
 
 
-def curves(result):
-    """One line per variant and rule for plots.error_curves: means over seeds, with their standard errors if there are several."""
-    lines = []
+def curves(result: dict) -> list[dict]:
+    """A line per variant and rule for plots.error_curves: means over seeds, with their standard errors."""
+    lines, several = [], len(result["settings"]["seeds"]) > 1
     for variant, rules in RULES.items():
-        for rule in rules if variant != "none" else rules[:1]:
+        for rule in rules:
             by_step = {}
             for row in result["history"]:
                 if row["variant"] == variant:
@@ -126,37 +167,42 @@ def curves(result):
             lines.append({"variant": variant, "rule": rule, "samples": result["settings"]["curve_samples"],
                           "epochs": [v[0][0] for _, v in sorted(by_step.items())],
                           "errors": [mean for mean, _ in stats],
-                          "error_se": [se for _, se in stats] if len(result["settings"]["seeds"]) > 1 else None})
+                          "error_se": [se for _, se in stats] if several else None})
     return lines
 
 
-def figure_title(result):
+def figure_title(result: dict) -> str:
     """The finding, in the figures of the final table."""
-    mean = {rule: common.mean_and_error([100 * r["error"] for r in result["results"] if r["variant"] == "all" and r["rule"] == rule])[0]
+    rows = [r for r in result["results"] if r["variant"] == "all"]
+    mean = {rule: common.mean_and_error([100 * r["error"] for r in rows if r["rule"] == rule])[0]
             for rule in RULES["all"]}
     return (f"MNIST: with dropout after every layer, MC averaging errs on {mean['mc']:.2f} %,\n"
             f"weight averaging of the same networks on {mean['weight-averaging']:.2f} %")
 
 
-def main(args):
-    """Run the study, write mnist.json and mnist.png, print the table (or the JSON)."""
-    seed, seeds = require.integer("--seed", args.seed, 0), require.integer("--seeds", args.seeds, 1, 1000)
-    samples = require.integer("--samples", (20 if args.quick else 50) if args.samples is None else args.samples, 1, 100_000)
-    threads = parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
-    common.training_steps(args.epochs, 1, 1)  # a bad number shows before the data are read
-    require.integer("--seed + --seeds", seed + seeds, 1, 2**64)
-    folder = common.output_folder(args.out)
-    images = data.mnist()
-    per_epoch = -(-len(images[0]) // BATCH)
-    steps = common.training_steps(args.epochs, per_epoch, per_epoch if args.quick else STEPS)
-    settings = {"quick": args.quick, "train_images": len(images[0]), "test_images": len(images[2]), "steps": steps,
-                "epochs": steps / per_epoch, "batch_size": BATCH, "rate": RATE, "momentum": MOMENTUM,
-                "policy": "inv", "weight_decay": DECAY, "keep": 0.5, "samples": samples,
-                "curve_samples": 5 if args.quick else 10, "seeds": list(range(seed, seed + seeds)), "threads": threads}
-    report_every = -(-per_epoch // 4) if steps <= 2 * per_epoch else per_epoch
-    result = {"settings": settings, "versions": common.versions()}
-    result |= study(images, steps, settings["seeds"], samples, settings["curve_samples"], report_every, threads, progress=True)
-    common.write_json(folder / "mnist.json", result)
-    plots.save(plots.error_curves(curves(result), figure_title(result)), folder / "mnist.png")
-    print(common.to_json(result) if args.json else summary_table(result))
-    print(f"wrote {folder / 'mnist.json'} and {folder / 'mnist.png'}", file=sys.stderr)
+class MNIST(LeNetStudy, name="mnist", about="the poster's MNIST result: LeNet none / ip / all, by weight "
+            "averaging and by MC; table, mnist.png, mnist.json"):
+    counts = {"seeds": Count("K", "train with K seeds, S to S+K-1", 1, 1000),
+              "samples": Count("T", "MC passes of the final table", 1, 100_000)}
+    full = {"epochs": None, "seeds": 1, "samples": 50, "curve_samples": 10}
+    quick = {"epochs": 1, "seeds": 1, "samples": 20, "curve_samples": 5}
+
+    def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> tuple[dict, None]:
+        images = data.mnist()
+        epoch = steps_an_epoch(len(images[0]))
+        steps = training_steps(settings["epochs"], len(images[0]))
+        chosen = {name: settings[name] for name in ("samples", "curve_samples", "seeds")}
+        report_every = -(-epoch // 4) if steps <= 2 * epoch else epoch
+        found = study(images, steps=steps, report_every=report_every, threads=threads, progress=progress,
+                      **chosen)
+        full = {"quick": settings["quick"], "train_images": len(images[0]), "test_images": len(images[2]),
+                "steps": steps, "epochs": steps / epoch, "batch_size": BATCH, "rate": RATE,
+                "momentum": MOMENTUM, "policy": "inv", "weight_decay": DECAY, "keep": 0.5, **chosen,
+                "threads": threads}
+        return {"settings": full} | found, None
+
+    def table(self, result: dict) -> str:
+        return summary_table(result)
+
+    def figure(self, result: dict, figure_data: None) -> plots.Axes:
+        return plots.error_curves(curves(result), figure_title(result))

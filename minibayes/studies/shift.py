@@ -1,4 +1,4 @@
-"""Inputs that are not quite what the network was trained on: images turned about their centre, and images with noise added."""
+"""Inputs not quite like those trained on: images turned about their centre, and images with noise added."""
 
 import math
 
@@ -7,10 +7,11 @@ import numpy as np
 from .. import require
 
 
-def rotated(images, degrees):
-    """images (N, H, W, C), each turned counter-clockwise about its centre; 0 comes in from outside. The dtype stays.
+def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
+    """images (N, H, W, C), each turned counter-clockwise about its centre, 0 from outside; the dtype stays.
 
-    The value at a place is read at the place it came from, between four pixels (bilinear). Quarter turns of square images are exact.
+    The value at a place is read at the place it came from, between four pixels (bilinear). Quarter turns of
+    square images are exact.
     """
     images, angle = np.asarray(images), math.radians(require.real("degrees", degrees) % 360)
     _, H, W, _ = images.shape
@@ -29,8 +30,8 @@ def rotated(images, degrees):
     return out.astype(images.dtype)
 
 
-def noisy(images, std, seed):
-    """images + N(0, std^2), the same noise for the same seed, kept within [0, 1], the range of mb.data's images."""
+def noisy(images: np.ndarray, std: float, seed: int) -> np.ndarray:
+    """images + N(0, std^2), the same noise for the same seed, cut to [0, 1], the range of data's images."""
     images = np.asarray(images)
     noise = np.random.default_rng(require.integer("seed", seed, 0)).standard_normal(images.shape)
     return np.clip(images + require.real("std", std, 0) * noise, 0, 1).astype(images.dtype)

@@ -1,4 +1,4 @@
-"""Regression with uncertainty: y = x sin x, noise that changes along x, and the carbon dioxide of Mauna Loa with its real later months.
+"""Regression with uncertainty: y = x sin x, noise that changes along x, and the CO2 of Mauna Loa.
 
 band.py       the predictive band of T passes: its mean, std and log p(y*), and how well it held
 toy.py        y = x sin x from 20 points; constant against heteroscedastic noise, where the truth is known
@@ -7,6 +7,6 @@ report.py     the printed table and the figure
 command.py    python -m minibayes regression
 """
 
-from .command import add_arguments, main
+from .command import Regression
 
-__all__ = ["add_arguments", "main"]
+__all__ = ["Regression"]

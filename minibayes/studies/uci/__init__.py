@@ -7,9 +7,9 @@ report.py     means over splits, the published figures beside them, the printed 
 command.py    python -m minibayes uci
 """
 
-from .command import add_arguments, main
+from .command import UCI
 from .jobs import run
 from .protocol import splits
 from .table import read
 
-__all__ = ["add_arguments", "main", "read", "run", "splits"]
+__all__ = ["UCI", "read", "run", "splits"]

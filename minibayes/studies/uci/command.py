@@ -1,78 +1,75 @@
-"""python -m minibayes uci: the published protocol on Boston and Concrete, or on a table of your own; table, uci.png, uci.json."""
+"""python -m minibayes uci: the published protocol on Boston and Concrete, or on a table of your own."""
 
-import sys
-import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ... import data, plots, require
-from ...fast import parallel
-from .. import common
+from ..frame import Count, Study
 from . import jobs, protocol, report, table
 
 TABLES = {"boston": data.boston, "concrete": data.concrete}
-QUICK = {"splits": 4, "epochs": 100, "samples": 500}
-FULL = {"splits": 20, "epochs": 4000, "samples": 10_000}
 
 
-def add_arguments(parser):
-    common.add_options(parser)
-    parser.add_argument("--data", choices=TABLES, default=None, help="one of the two data sets (default: both)")
-    parser.add_argument("--csv", default=None, metavar="FILE", help="a table of your own instead: names in the first line, then numbers")
-    parser.add_argument("--target", default=None, metavar="COLUMN", help="with --csv: the column to predict from all others")
-    for name, letter, what in (("splits", "K", "divisions into training and test rows"), ("epochs", "E", "training epochs of each network"),
-                               ("samples", "T", "MC passes")):
-        default = f"default {FULL[name]:,}; quick: {QUICK[name]}"
-        parser.add_argument(f"--{name}", type=int, default=None, metavar=letter, help=f"{what} ({default})")
-
-
-def settings_of(args):
-    """The run's settings, checked."""
-    for name, highest in (("splits", 1000), ("epochs", 100_000), ("samples", 100_000)):
-        value = getattr(args, name)
-        if value is not None:
-            require.integer(f"--{name}", value, 1, highest)
-    if args.csv is None and args.target is not None:
-        raise require.InputError("--target needs a table: --csv FILE")
-    if args.csv is not None and args.target is None:
+def sources(options: Namespace) -> dict[str, Callable[[], data.Table]]:
+    """{name: what reads that table}: the user's file, or the embedded ones."""
+    if options.csv is None:
+        if options.target is not None:
+            raise require.InputError("--target needs a table: --csv FILE")
+        return {name: TABLES[name] for name in ([options.data] if options.data else TABLES)}
+    if options.target is None:
         raise require.InputError("--csv needs the column to predict: --target COLUMN")
-    if args.csv is not None and args.data is not None:
+    if options.data is not None:
         raise require.InputError("--csv FILE or --data NAME, not both")
-    given = {name: getattr(args, name) for name in FULL if getattr(args, name) is not None}
-    seed = require.integer("--seed", args.seed, 0, 2**64 - 1)
-    return {"quick": args.quick, "csv": args.csv is not None} | (QUICK if args.quick else FULL) | given | {"seed": seed}
+    return {Path(options.csv).name: partial(table.read, options.csv, options.target)}
 
 
-def tables_of(args):
-    """{name: Table}: the user's, or the embedded ones."""
-    if args.csv is not None:
-        return {Path(args.csv).name: table.read(args.csv, args.target)}
-    return {name: TABLES[name]() for name in ([args.data] if args.data else TABLES)}
-
-
-def study(tables, settings, processes=None, progress=False):
+def study(tables: dict[str, data.Table], settings: dict, processes: int | None = None,
+          progress: bool = False) -> dict:
     """What uci.json holds beside the versions."""
     taus = {name: None if settings["csv"] else protocol.TAUS[name] for name in tables}
-    every = [split for name, t in tables.items() for split in protocol.splits(name, t, taus[name], settings["splits"])]
-    options = {name: settings[name] for name in ("epochs", "samples", "seed")}
-    results = jobs.run(every, **options, processes=processes, progress=progress)
-    about = {name: {"rows": len(t.y), "features": t.x.shape[1], "target": t.target, "taus": taus[name]} for name, t in tables.items()}
-    result = {"settings": settings | {"hidden": protocol.HIDDEN, "batch_size": protocol.BATCH, "lengthscale": protocol.LENGTHSCALE,
-                                      "rate": protocol.RATE, "keeps": protocol.KEEPS}, "data": about, "results": results}
+    every = [split for name, t in tables.items()
+             for split in protocol.splits(name, t, taus[name], settings["splits"])]
+    chosen = {name: settings[name] for name in ("epochs", "samples", "seed")}
+    results = jobs.run(every, **chosen, processes=processes, progress=progress)
+    about = {name: {"rows": len(t.y), "features": t.x.shape[1], "target": t.target, "taus": taus[name]}
+             for name, t in tables.items()}
+    fixed = {"hidden": protocol.HIDDEN, "batch_size": protocol.BATCH, "lengthscale": protocol.LENGTHSCALE,
+             "rate": protocol.RATE, "keeps": protocol.KEEPS}
+    result = {"settings": settings | fixed, "data": about, "results": results}
     return result | {"summary": report.summarise(result)}
 
 
-def main(args):
-    """Run the study, write uci.json and uci.png, print the table (or the JSON); the time it took goes to stderr."""
-    settings = settings_of(args)
-    processes = parallel.thread_count(None if args.threads is None else require.integer("--threads", args.threads, 1))
-    folder = common.output_folder(args.out)
-    tables = tables_of(args)
-    began = time.perf_counter()
-    result = study(tables, settings, processes, progress=True)
-    result = {"settings": result.pop("settings"), "versions": common.versions()} | result
-    took = time.perf_counter() - began
-    common.write_json(folder / "uci.json", result)
-    plots.save(report.draw(result), folder / "uci.png")
-    print(common.to_json(result) if args.json else report.summary_table(result))
-    print(f"{took:.0f} s in {processes} process{'es' if processes > 1 else ''}; wrote {folder / 'uci.json'} and {folder / 'uci.png'}",
-          file=sys.stderr)
+class UCI(Study, name="uci", about="the published regression benchmark on Boston and Concrete, or on a "
+          "table of your own; table, uci.png, uci.json"):
+    counts = {"splits": Count("K", "divisions into training and test rows", 1, 1000),
+              "epochs": Count("E", "training epochs of each network", 1, 100_000),
+              "samples": Count("T", "MC passes", 1, 100_000)}
+    full = {"splits": 20, "epochs": 4000, "samples": 10_000}
+    quick = {"splits": 4, "epochs": 100, "samples": 500}
+
+    def add_options(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--data", choices=TABLES, help="one of the two data sets (default: both)")
+        parser.add_argument("--csv", metavar="FILE",
+                            help="a table of your own instead: names in the first line, then numbers")
+        parser.add_argument("--target", metavar="COLUMN",
+                            help="with --csv: the column to predict from all others")
+
+    def settings(self, options: Namespace) -> dict:
+        return super().settings(options) | {"csv": options.csv is not None, "sources": sources(options)}
+
+    def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> tuple[dict, None]:
+        """Each network is a job for one of `threads` processes."""
+        tables = {name: read() for name, read in settings["sources"].items()}
+        chosen = {name: settings[name] for name in ("quick", "csv", *self.counts, "seed")}
+        return study(tables, chosen, threads, progress), None
+
+    def table(self, result: dict) -> str:
+        return report.summary_table(result)
+
+    def figure(self, result: dict, figure_data: None) -> plots.Axes:
+        return report.figure(result)
+
+    def closing(self, wrote: str, seconds: float, threads: int) -> str:
+        return f"{seconds:.0f} s in {threads} process{'es' if threads > 1 else ''}; {wrote}"

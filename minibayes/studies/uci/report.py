@@ -1,4 +1,4 @@
-"""What the scores of all splits say: means with standard errors, the published figures beside them, the table and the figure's lines."""
+"""What the scores of all splits say: means and standard errors beside the published, table and figure."""
 
 from ... import plots
 from .. import common
@@ -8,128 +8,153 @@ SCORES = {"rmse": "RMSE", "log_likelihood": "log-likelihood"}
 UNITS = {"rmse": "units of the target (less is better)", "log_likelihood": "nats (more is better)"}
 PUBLISHED_SPLITS, PUBLISHED_SAMPLES = 20, 10_000
 
-# (mean, standard error over the 20 splits) of RMSE and log-likelihood (nats per datum), one hidden layer of 50. Sources:
-# arXiv 1506.02142 table 1 (its first column is probabilistic back-propagation, arXiv 1502.05336), and the results tables of
+# (mean, standard error over the 20 splits) of RMSE and log-likelihood (nats a datum), one hidden layer of 50:
+# arXiv 1506.02142, table 1 (its first column: probabilistic back-propagation, arXiv 1502.05336), and those of
 # github.com/yaringal/DropoutUncertaintyExps at a6259f1 (2016) and 6eb4497 (2018).
-PBP, PAPER, TEN_TIMES, GRID = ("probabilistic back-propagation", "paper, 400 epochs", "4000 epochs, 2016", "4000 epochs, grid search, 2018")
+PBP, PAPER = "probabilistic back-propagation", "paper, 400 epochs"
+TEN_TIMES, GRID = "4000 epochs, 2016", "4000 epochs, grid search, 2018"
 PUBLISHED = {
-    "boston": {PBP: ((3.01, None), (-2.57, None)), PAPER: ((2.97, 0.19), (-2.46, 0.06)), TEN_TIMES: ((2.80, 0.19), (-2.39, 0.05)),
-               GRID: ((2.90, 0.18), (-2.40, 0.04))},
-    "concrete": {PBP: ((5.67, None), (-3.16, None)), PAPER: ((5.23, 0.12), (-3.04, 0.02)), TEN_TIMES: ((4.81, 0.14), (-2.94, 0.02)),
-                 GRID: ((4.82, 0.16), (-2.93, 0.02))},
+    "boston": {PBP: ((3.01, None), (-2.57, None)), PAPER: ((2.97, 0.19), (-2.46, 0.06)),
+               TEN_TIMES: ((2.80, 0.19), (-2.39, 0.05)), GRID: ((2.90, 0.18), (-2.40, 0.04))},
+    "concrete": {PBP: ((5.67, None), (-3.16, None)), PAPER: ((5.23, 0.12), (-3.04, 0.02)),
+                 TEN_TIMES: ((4.81, 0.14), (-2.94, 0.02)), GRID: ((4.82, 0.16), (-2.93, 0.02))},
 }
 SAME_EPOCHS = {400: (PAPER,), 4000: (TEN_TIMES, GRID)}
-NOTES = """\
-±: the standard error of the mean over splits. The splits overlap, so it is no error bar for other data; paired differences are sharper.
-weight averaging: one pass with z replaced by E[z]. log-likelihood: nats per datum, of y in its own units."""
-PUBLISHED_NOTES = """\
-published: paper and 2016 took keep and tau from one Bayesian optimisation for all splits, which had seen some of their test rows; 2018
-searches the grid in every split, as here. Their ± divide by n where ours divide by n - 1, which makes 2.5 %."""
+NOTES = (
+    "±: the standard error of the mean over splits. "
+    "The splits overlap, so it is no error bar for other data; paired differences are sharper.\n"
+    "weight averaging: one pass with z replaced by E[z]. "
+    "log-likelihood: nats per datum, of y in its own units.")
+PUBLISHED_NOTES = (
+    "published: paper and 2016 took keep and tau from one Bayesian optimisation for all splits, "
+    "which had seen some of their test rows; 2018\n"
+    "searches the grid in every split, as here. "
+    "Their ± divide by n where ours divide by n - 1, which makes 2.5 %.")
 
 
-def comparable(settings):
+def comparable(settings: dict) -> bool:
     """Whether the run had the published settings, so that the published figures may stand beside it."""
-    return (not settings["csv"] and settings["epochs"] in SAME_EPOCHS and settings["splits"] == PUBLISHED_SPLITS
-            and settings["samples"] == PUBLISHED_SAMPLES)
+    return (not settings["csv"] and settings["epochs"] in SAME_EPOCHS
+            and settings["splits"] == PUBLISHED_SPLITS and settings["samples"] == PUBLISHED_SAMPLES)
 
 
-def summarise(result):
-    """One entry per data set: {"data", rule: {score: {"mean", "se"}}, "difference": MC minus weight averaging, "published": [...]}.
+def summarise(result: dict) -> list[dict]:
+    """For each data set {"data", rule: {score: {"mean", "se"}}, "difference": MC - averaging, "published"}.
 
-    A published figure's "distance" is (ours by MC - published)/(its standard error), where it was trained for as many epochs.
+    A published figure's "distance" is (ours by MC - published)/(its standard error), where it was trained for
+    as many epochs.
     """
     out = []
     for name in result["data"]:
         rows = [r for r in result["results"] if r["data"] == name]
-        values = {rule: {score: [r[rule][score] for r in rows] for score in SCORES} for rule in RULES}
-        entry = {"data": name} | {rule: {score: statistic(v) for score, v in values[rule].items()} for rule in RULES}
-        entry["difference"] = {score: statistic([a - b for a, b in zip(*(values[rule][score] for rule in RULES), strict=True)])
+        entry = {"data": name}
+        for rule in RULES:
+            entry[rule] = {score: statistic([r[rule][score] for r in rows]) for score in SCORES}
+        mc, average = RULES
+        entry["difference"] = {score: statistic([r[mc][score] - r[average][score] for r in rows])
                                for score in SCORES}
-        entry["published"] = []
-        if comparable(result["settings"]):
-            for source, figures in PUBLISHED.get(name, {}).items():
-                same = source in SAME_EPOCHS[result["settings"]["epochs"]]
-                line = {"source": source} | {s: {"mean": mean, "se": se} for s, (mean, se) in zip(SCORES, figures, strict=True)}
-                line["distance"] = {s: (entry["mc"][s]["mean"] - line[s]["mean"]) / line[s]["se"] for s in SCORES} if same else None
-                entry["published"].append(line)
+        entry["published"] = published(entry, result["settings"]) if comparable(result["settings"]) else []
         out.append(entry)
     return out
 
 
-def statistic(values):
+def published(entry: dict, settings: dict) -> list[dict]:
+    """The published figures of the entry's data set, and how far from them it is."""
+    lines = []
+    for source, figures in PUBLISHED.get(entry["data"], {}).items():
+        line = {"source": source}
+        for score, (mean, se) in zip(SCORES, figures, strict=True):
+            line[score] = {"mean": mean, "se": se}
+        same = source in SAME_EPOCHS[settings["epochs"]]
+        line["distance"] = {score: (entry["mc"][score]["mean"] - line[score]["mean"]) / line[score]["se"]
+                            for score in SCORES} if same else None
+        lines.append(line)
+    return lines
+
+
+def statistic(values: list[float]) -> dict[str, float | None]:
     mean, se = common.mean_and_error(values)
     return {"mean": mean, "se": se}
 
 
-def shown(statistic, form=".2f"):
+def pm(statistic: dict, form: str = ".2f") -> str:
     """'2.85 ± 0.18', or the mean alone."""
     error = "" if statistic["se"] is None else f" ± {statistic['se']:{form.lstrip('+')}}"
     return f"{statistic['mean']:{form}}{error}"
 
 
-def difference_of(entry):
+def difference_of(entry: dict) -> str:
     """MC minus weight averaging, in words."""
-    figures = (f"{SCORES[s]} {shown(entry['difference'][s], '+.3f')}" for s in SCORES)
+    figures = (f"{SCORES[s]} {pm(entry['difference'][s], '+.3f')}" for s in SCORES)
     return "MC minus weight averaging on the same weights: " + ", ".join(figures)
 
 
-def summary_table(result):
-    """The printed table: for each data set our two rules, the published figures, the paired difference, the distances."""
+def summary_table(result: dict) -> str:
+    """The printed table: for each data set our rules, the published figures and distances, the difference."""
     settings, lines = result["settings"], []
     for entry in result["summary"]:
         about = result["data"][entry["data"]]
-        lines += [f"{entry['data']}: {about['rows']:,} rows, {about['features']} features, target {about['target']}; "
-                  f"{settings['splits']} splits, {settings['epochs']} epochs, T = {settings['samples']:,}"]
-        rows = [(f"{plots.NAMES[rule]}{', same weights' if rule != 'mc' else ''}", *(shown(entry[rule][s]) for s in SCORES), "")
-                for rule in RULES]
+        lines += [f"{entry['data']}: {about['rows']:,} rows, {about['features']} features, "
+                  f"target {about['target']}; {settings['splits']} splits, {settings['epochs']} epochs, "
+                  f"T = {settings['samples']:,}"]
+        rows = [(plots.NAMES[rule] + (", same weights" if rule != "mc" else ""),
+                 *(pm(entry[rule][s]) for s in SCORES), "") for rule in RULES]
         for line in entry["published"]:
             distance = line["distance"]
-            rows.append((f"published: {line['source']}", *(shown(line[s]) for s in SCORES),
+            rows.append((f"published: {line['source']}", *(pm(line[s]) for s in SCORES),
                          "-" if distance is None else ", ".join(f"{distance[s]:+.1f}" for s in SCORES)))
         header = ("", *SCORES.values(), "ours - published, in its ±" if entry["published"] else "")
         lines += [common.table(header, rows).rstrip(),
                   difference_of(entry), "chosen: " + chosen(result, entry["data"]), ""]
-    return "\n".join([*lines, NOTES, *([PUBLISHED_NOTES] if any(e["published"] for e in result["summary"]) else [])])
+    beside = any(entry["published"] for entry in result["summary"])
+    return "\n".join([*lines, NOTES, *[PUBLISHED_NOTES] * beside])
 
 
-def chosen(result, name):
+def chosen(result: dict, name: str) -> str:
     """How often the grid search took which keep and tau."""
     rows = [r for r in result["results"] if r["data"] == name]
-    counts = [", ".join(f"{value:.3g} ({[r[key] for r in rows].count(value)} x)" for value in sorted({r[key] for r in rows}))
-              for key in ("keep", "tau")]
-    tau = counts[1] if result["data"][name]["taus"] else "{:.3g} to {:.3g}".format(*(f(r["tau"] for r in rows) for f in (min, max)))
-    return f"keep {counts[0]}; tau {tau}"
+
+    def counts(key: str) -> str:
+        values = [r[key] for r in rows]
+        return ", ".join(f"{value:.3g} ({values.count(value)} x)" for value in sorted(set(values)))
+
+    taus = [r["tau"] for r in rows]
+    few = result["data"][name]["taus"] is not None
+    return f"keep {counts('keep')}; tau {counts('tau') if few else f'{min(taus):.3g} to {max(taus):.3g}'}"
 
 
-def finding(result):
-    """The figure's title, in what the numbers show: how far from the published figures, and MC against weight averaging."""
-    compared = [(entry["data"], line, score) for entry in result["summary"] for line in entry["published"] if line["distance"]
-                for score in SCORES]
+def finding(result: dict) -> str:
+    """The figure's title: how far from the published figures, and MC against weight averaging."""
+    compared = [(entry["data"], line, score) for entry in result["summary"]
+                for line in entry["published"] if line["distance"] for score in SCORES]
     far = [f"{SCORES[score]} on {name}: {line['distance'][score]:+.1f} against {line['source']}"
            for name, line, score in compared if abs(line["distance"][score]) > 2]
     lines = []
     if compared and not far:
-        lines.append(f"Within two standard errors of the published figures for {result['settings']['epochs']} epochs")
+        lines.append("Within two standard errors of the published figures "
+                     f"for {result['settings']['epochs']} epochs")
     elif far:
         lines += ["More than two standard errors from the published figures:", *far]
     return "\n".join([*lines, *(f"{entry['data']}: {difference_of(entry)}" for entry in result["summary"])])
 
 
-def draw(result):
+def figure(result: dict) -> plots.Axes:
     """The figure: a row of panels for each data set, a panel for each score. Its first axis."""
     heights = [1.1 + 0.35 * len(lines_of(result, entry, "rmse")) for entry in result["summary"]]
     axes = plots.figure(len(result["summary"]), len(SCORES), (11, 1 + sum(heights)))
     for row, entry in zip(axes, result["summary"], strict=True):
         for ax, score in zip(row, SCORES, strict=True):
-            plots.score_lines(lines_of(result, entry, score), f"{entry['data']}: {SCORES[score]}, {UNITS[score]}", ax)
+            title = f"{entry['data']}: {SCORES[score]}, {UNITS[score]}"
+            plots.score_lines(lines_of(result, entry, score), title, ax)
         row[-1].tick_params(labelleft=False)
     axes[0, 0].figure.suptitle(finding(result), fontsize=11)
     return axes[0, 0]
 
 
-def lines_of(result, entry, score):
+def lines_of(result: dict, entry: dict, score: str) -> list[dict]:
     """What one panel draws: our two rules with a dot for every split, then the published figures."""
     rows = [r for r in result["results"] if r["data"] == entry["data"]]
-    lines = [{"label": plots.NAMES[rule], "values": [r[rule][score] for r in rows], "color": color} | entry[rule][score]
-             for rule, color in zip(RULES, ("all", "ip"), strict=True)]
-    return lines + [{"label": f"published: {line['source']}", "values": [], "color": "none"} | line[score] for line in entry["published"]]
+    return [*({"label": plots.NAMES[rule], "values": [r[rule][score] for r in rows], "color": color}
+              | entry[rule][score] for rule, color in zip(RULES, ("all", "ip"), strict=True)),
+            *({"label": f"published: {line['source']}", "values": [], "color": "none"}
+              | line[score] for line in entry["published"])]
