@@ -79,14 +79,21 @@ class Case:
         return z.astype(np.float64) if dtype == np.float64 else z
 
     def forward(self, params=None, x=None, z=None):
-        made = call(self.layer, "forward", self.params if params is None else params, self.x if x is None else x,
-                    self.z if z is None else z)
+        """Of copies, as what is given may be written into."""
+        params, x, z = self.params if params is None else params, self.x if x is None else x, self.z if z is None else z
+        return self.run_forward({p: a.copy() for p, a in params.items()}, x.copy(), np.copy(z) if np.ndim(z) else z)
+
+    def run_forward(self, params, x, z):
+        made = call(self.layer, "forward", params, x, z)
         if type(made) is not tuple or len(made) != 2:
             raise Failed(f"forward must return (y, cache), got {type(made).__name__}")
         return made
 
     def backward(self, cache, df=None, params=None):
-        made = call(self.layer, "backward", self.params if params is None else params, cache, self.df if df is None else df)
+        return self.run_backward(cache, (self.df if df is None else df).copy(), self.params if params is None else params)
+
+    def run_backward(self, cache, df, params):
+        made = call(self.layer, "backward", params, cache, df)
         if type(made) is not tuple or len(made) != 2 or not hasattr(made[1], "keys"):
             raise Failed("backward must return (dL/dx, {name: dL/dparam}), with {} where there are no parameters")
         return made
@@ -243,18 +250,18 @@ def dtypes(case) -> str:
 def writes(case) -> str:
     given = {"x": case.x.copy(), "df": case.df.copy()} | {p: a.copy() for p, a in case.params.items()}
     given |= {} if np.ndim(case.z) == 0 else {"z": case.z.copy()}
-    y, cache = case.forward(given, given["x"], given.get("z", 1))
+    y, cache = case.run_forward(given, given["x"], given.get("z", 1))
     before = {"x": case.x, "df": case.df, "z": case.z} | case.params
     for p, a in given.items():
         if not np.array_equal(a, before[p]):
             return f"forward writes into {p}"
     if not np.array_equal(y, case.y):
         return "forward gives something else the second time: the noise is z, and nothing else may be random"
-    first = case.backward(cache, given["df"], given)
+    first = case.run_backward(cache, given["df"], given)
     for p, a in given.items():
         if not np.array_equal(a, before[p]):
             return f"backward writes into {p}"
-    again = case.backward(cache, given["df"], given)
+    again = case.run_backward(cache, given["df"], given)
     same = np.array_equal(first[0], again[0]) and all(np.array_equal(g, again[1][p]) for p, g in first[1].items())
     return "" if same else "backward gives something else the second time: it writes into the cache, or draws"
 

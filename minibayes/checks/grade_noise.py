@@ -118,13 +118,13 @@ def independent(noise, eps, seed) -> str:
               "the next example": np.roll(base, 1, axis=0)}
     others |= {f"the unit {lag} further on": np.roll(base, lag, axis=1) for lag in range(1, units)}
     for what, other in others.items():
-        product = (base - base.mean()) * (other.astype(np.float64) - other.mean())
-        correlation = product.mean() / base.var()
         if np.array_equal(base, other):
             return f"{what} has the same draws: use the key and the rows as they are given"
+    for what, other in others.items():
+        product = ((base - base.mean()) * (other.astype(np.float64) - other.mean())).mean(axis=1)
         # 1e-9: the correlation of what hardly varies, such as keep = 1 - 1e-6, rests on few products
-        if abs(product.mean()) > ERRORS * product.std() / np.sqrt(product.size) + 1e-9:
-            return f"draws are correlated with those of {what}: correlation {correlation:.3g}"
+        if abs(product.mean()) > ERRORS * product.std() / np.sqrt(n) + 1e-9:
+            return f"draws are correlated with those of {what}: correlation {product.mean() / base.var():.3g}"
     return ""
 
 

@@ -89,7 +89,7 @@ def places(noise, layer: str) -> list:
     out = []
     for place in (Inputs(), Outputs(), Weights(), Local()):
         try:
-            out.append((repr(place), Network(**{layer: Dense(2, 2, noise=noise, place=place)})))
+            out.append((repr(place), Network(**{layer: Dense(3, 2, noise=noise, place=place)})))
         except Exception:
             continue  # where this noise cannot act
     return [*out, ("a convolution", Network((2, 2, 1), **{layer: replace(Conv2d(1, 2, 2), noise=noise)}))]
@@ -204,9 +204,9 @@ def judge(what: str, found: np.ndarray, parts: list) -> str:
         guesses += [(log_p, f"{along} is left out: the noise varies continuously"),
                     (log_p - entropy, f"{along} has the wrong sign"),
                     (log_p + each, "-log |m| is counted for each weight, and must be for each ray, -log ||m||"),
+                    (log_p + entropy / rays, f"{along} is counted once, and must be for each ray"),
                     (log_p + entropy / 2, f"{along} is half of what it should be"),
                     (log_p + 2 * entropy, f"{along} is twice what it should be"),
-                    (log_p + entropy / rays, f"{along} is counted once, and must be for each ray"),
                     (entropy, "-E_q log p is left out")]
     else:
         guesses += [(log_p + length, "-log ||m|| is there, though the noise takes a few values only"),

@@ -10,7 +10,7 @@ from .verdict import Failed, call
 
 NEAR = 2e-3  # relative: what a kink in the density costs
 COUNTS = {1: 400, 2: 100}  # the counts summed over, 0 ... COUNTS - 1, for y with one number and with two
-POINTS = {1: 4001, 2: 401}  # nodes along each axis, for y with one number and with two
+POINTS = {1: 4001, 2: 201}  # nodes along each axis, for y with one number and with two
 
 
 def examples(support: str, rng, rows: int, width: int) -> np.ndarray:
