@@ -127,7 +127,7 @@ class Slip(nn.Dense):
 
 @pytest.mark.parametrize("slip, finding, says", [
     ("no mask in dx", "dL/dx", "dL/dx lacks the mask z"),
-    ("no mask in dM", "dL/dM", "dL/dM lacks the mask z: it is the derivative at z = 1"),
+    ("no mask in dM", "dL/dM", "dL/dM lacks the mask z, row by row"),
     ("mask twice", "dL/dx, with LearnedGaussian", "dL/dx has the mask z once too often"),
     ("sign", "dL/dM", "dL/dM has the wrong sign"),
     ("factor 2", "dL/db", "dL/db is 2 times what it should be: a constant factor"),

@@ -157,8 +157,9 @@ def examine(exam: Examination, case: Case, note: str):
         with exam.part(f"dL/d{p}{note}", "agrees with differences, z frozen") as wrong:
             if p in case.grads:
                 instead = {said: lambda v, one=one, p=p: case.loss(case.params | {p: v}, z=one) for said, one in unmasked.items()}
-                wrong(compare(f"dL/d{p}", lambda v, p=p: case.loss(case.params | {p: v}), case.params[p], case.grads[p], factors,
-                              instead))
+                said = compare(f"dL/d{p}", lambda v, p=p: case.loss(case.params | {p: v}), case.params[p], case.grads[p], factors,
+                               instead)
+                wrong(f"dL/d{p} lacks the mask z, row by row" if said and lacks_mask(case, p) else said)
     if np.ndim(z):
         examine_noise(exam, case, note, factors, learned)
 
@@ -199,6 +200,19 @@ def examine_noise(exam: Examination, case: Case, note: str, factors: dict, learn
         rays, squares = layer.rays(case.params), sum((case.params[p] ** 2).sum() for p in layer.noisy_params)
         if not near(np.sum(rays), squares):
             wrong(f"the rays' squares add up to {np.sum(rays):.6g}, not to ||{', '.join(layer.noisy_params)}||^2 = {squares:.6g}")
+
+
+def lacks_mask(case, p: str) -> bool:
+    """Whether dL/dp is right once the share of each row is multiplied by its z: as p o z is all that f knows of p."""
+    layer, z = case.layer, case.z
+    if not np.ndim(z) or p not in layer.noisy_params or z.shape[1:] != tuple(layer.place.units(layer)) or not is_factor(case):
+        return False
+    masked = 0.0
+    for n in range(len(case.x)):
+        one = slice(n, n + 1)
+        grads = case.backward(case.forward(x=case.x[one], z=z[one])[1], case.df[one])[1]
+        masked = masked + grads[p] * layer.place.along(z[n], case.params[p])
+    return not compare(p, lambda v: case.loss(case.params | {p: v}), case.params[p], masked)
 
 
 def is_factor(case) -> bool:

@@ -211,7 +211,7 @@ def judge(what: str, found: np.ndarray, parts: list) -> str:
     else:
         guesses += [(log_p + length, "-log ||m|| is there, though the noise takes a few values only"),
                     (log_p + each, "-log |m| is there, though the noise takes a few values only")]
-    right = next((name for name in MOMENTS if np.allclose(d[name], log_p, rtol=1e-2)), None)
+    right = " = ".join(name or "1" for name in MOMENTS if np.allclose(d[name], log_p, rtol=1e-2))
     for name in MOMENTS if right else ():
         instead = f"{name} is used where {right} belongs" if name else f"the factor {right} is left out"
         guesses += [(d[name] + entropy, f"{instead}, in -E_q log p"),

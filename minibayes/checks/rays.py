@@ -17,7 +17,7 @@ from .verdict import call
 
 POINTS = 2**13  # draws of z
 LOOK = 2**7  # of them, those at which log p is asked for first, twice; 2**11 where these two differ
-GRID = 2**13
+GRID = 2**14
 BLUR = 0.01  # s
 REACH = 8.0  # standard deviations: Phi(8) is the last but one number below 1
 

@@ -8,7 +8,7 @@ from .verdict import Failed
 
 STEP = 1e-5
 NEAR = 1e-5  # relative, between a derivative and its difference; rounding is about 1e-16/STEP = 1e-11, curvature STEP^2
-KINK = 1e-3  # relative, between the slopes on both sides: more is a kink, less is curvature
+KINK = 1e-3  # relative, between the slopes on both sides: less is curvature, and more is looked at again
 MOST = 400  # entries that are looked at
 
 
@@ -21,19 +21,26 @@ def slopes(f: Callable, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     entries = np.arange(at.size)
     if at.size > MOST:
         entries = np.sort(np.random.default_rng(0).choice(at.size, MOST, replace=False))
-    found, middle = np.empty(len(entries)), f(at)
-    right, left = np.empty(len(entries)), np.empty(len(entries))
-    for i, entry in enumerate(entries):
-        moved = np.array(at, np.float64)
-        moved.reshape(-1)[entry] += STEP
-        above = f(moved)
-        moved.reshape(-1)[entry] -= 2 * STEP
-        below = f(moved)
-        right[i], left[i] = (above - middle) / STEP, (middle - below) / STEP
-        found[i] = (above - below) / (2 * STEP)
-    scale = np.maximum(np.abs(right), np.abs(left))
+    middle, sides = f(at), np.array([one_sided(f, at, entry, STEP) for entry in entries]).reshape(-1, 2)
+    middle_slope = (sides[:, 0] - sides[:, 1]) / (2 * STEP)
+    bend = np.abs(sides.sum(axis=1) - 2 * middle) / STEP                # |the slope on the right - that on the left|
+    scale = np.abs(sides - middle).max(initial=0) / STEP
     rounding = 1e3 * np.finfo(float).eps * max(1.0, abs(middle)) / STEP
-    return entries, np.where(np.abs(right - left) > KINK * np.maximum(scale, scale.max(initial=0)) + rounding, np.nan, found)
+    for i in np.flatnonzero(bend > KINK * scale + rounding):
+        half = abs(sum(one_sided(f, at, entries[i], STEP / 2)) - 2 * middle) / (STEP / 2)
+        if half > 0.75 * bend[i]:  # half of it where f is only curved
+            middle_slope[i] = np.nan
+    return entries, middle_slope
+
+
+def one_sided(f: Callable, at: np.ndarray, entry: int, step: float) -> tuple:
+    """f with one entry moved up, and down."""
+    values = []
+    for sign in (1, -1):
+        moved = np.array(at, np.float64)
+        moved.reshape(-1)[entry] += sign * step
+        values.append(f(moved))
+    return tuple(values)
 
 
 def compare(name: str, f: Callable, at: np.ndarray, claimed, factors: Mapping = {}, instead: Mapping = {}) -> str:
