@@ -184,12 +184,12 @@ def test_its_estimate_is_unbiased(name, trained):
         found, grads = objective.value_and_grad(params, x, y, model.net.draw(nn.Key(5, t), x.shape, dtype=np.float64))
         return {"nll": found.nll} | grads
 
-    verdict = checks.unbiased_check(draw, {"nll": terms.nll} | grads, 600)
+    verdict = checks.unbiased_check(draw, {"nll": terms.nll} | grads, 300)
     assert verdict.passed, verdict
     exact = mb.truth.exact.predict(model.net, params, model.likelihood, x, order=24)
     model = mb.BayesianNetwork(model.net, model.prior, model.likelihood, params)
-    mc = model.predict(x, samples=1000)
-    assert (np.abs(mc.mean - exact.mean) <= 4 * exact.std / np.sqrt(1000) + 1e-9).all()
+    mc = model.predict(x, samples=400)
+    assert (np.abs(mc.mean - exact.mean) <= 4 * exact.std / np.sqrt(400) + 1e-9).all()
 
 
 SCRIPT = """

@@ -16,7 +16,7 @@ from ..nn import Rows
 from .verdict import call
 
 POINTS = 2**13  # draws of z
-LOOK = 2**7  # of them, those at which log p is asked for first, twice; 2**11 where these two differ
+LOOK = 2**6  # of them, those at which log p is asked for first, twice; 2**10 where these two differ
 GRID = 2**14
 BLUR = 0.01  # s
 REACH = 8.0  # standard deviations: Phi(8) is the last but one number below 1
@@ -75,7 +75,7 @@ class Ray:
             return -sum(a * log_p(v * m) for v, a in zip(z[start::every], w / w.sum(), strict=True))
         every = POINTS // LOOK
         one, other = over(0, every), over(every // 2, every)
-        return (one + other) / 2 if abs(one - other) < 1e-3 * (1 + abs(one)) else over(0, 4)
+        return (one + other) / 2 if abs(one - other) < 1e-3 * (1 + abs(one)) else over(0, 8)
 
     def entropy(self, z: np.ndarray, size: float, blur: float = BLUR) -> float:
         """-H[z size + s n]: the draws on a grid, blurred by a Fourier transform, and sum q log q."""
