@@ -1,4 +1,4 @@
-"""minibayes: dropout and multiplicative Gaussian noise as approximate Bayesian inference, from scratch in NumPy and Numba."""
+"""minibayes: dropout and multiplicative Gaussian noise as approximate Bayesian inference, from scratch."""
 
 import sys
 
@@ -8,7 +8,8 @@ from .require import InputError
 from .training import DivergenceError
 
 __version__ = "0.1.0"
-__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "checks", "data", "load", "metrics", "models", "nn", "truth"]
+__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "checks", "data", "load", "metrics",
+           "models", "nn", "truth"]
 
 # Names of version 0.1: bayes.exact and bayes.hmc are rooms of their own now.
 for _name in ("exact", "hmc"):

@@ -1,12 +1,13 @@
-"""A training run's State, and the Checkpoint that keeps it on disk, tied to the settings and the data of its run."""
+"""A training run's State, and the Checkpoint that keeps it on disk, tied to its settings and its data."""
 
 import zlib
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
-from . import require, storage
+from . import records, require, storage
 from .nn.optimizers import leaves
 
 
@@ -16,16 +17,16 @@ class DivergenceError(ArithmeticError):
 
 @dataclass(frozen=True)
 class State:
-    """All that a run needs to go on, replaced as a whole after each step, so that an interrupt finds it consistent."""
+    """All that a run needs to go on, replaced whole after each step: an interrupt finds it consistent."""
 
     step: int
     params: dict
     optimizer: dict
-    sums: tuple = (0.0, 0.0, 0)  # of nll and of L-hat/N over the examples since the last row of history, and their number
+    sums: tuple = (0.0, 0.0, 0)  # of nll and L-hat/N over the examples since the last row, and their number
     history: list = field(default_factory=list)
 
 
-def fingerprint(*arrays):
+def fingerprint(*arrays: np.ndarray) -> int:
     """A CRC of the arrays' bytes: a checkpoint must not go on with other data."""
     crc = 0
     for array in arrays:
@@ -34,15 +35,26 @@ def fingerprint(*arrays):
 
 
 class Checkpoint:
-    """A State on disk, tied to the settings of its run."""
+    """A State on disk, tied to the settings of its run.
 
-    def __init__(self, path, model, run, seed, start):
-        self.path, self.net, self.slots = Path(path), model.net, list(slots_of(run.optimizer.init(start)))
-        self.header = storage.model_header(model, start) | {"kind": "checkpoint", "run": {
-            "optimizer": storage.spec(run.optimizer), "batch_size": run.batch_size, "seed": seed, "plain": run.fast is None,
-            "data": fingerprint(run.x, run.y), "start": fingerprint(*(a for g in start.values() for a in g.values()))}}
+    path: of the file.
+    model: the BayesianNetwork that is trained.
+    run: the `training.Run`.
+    seed: of the run.
+    start: the parameters it starts from.
+    """
 
-    def save(self, state):
+    def __init__(self, path: str | PathLike, model: object, run: object, seed: int, start: dict):
+        self.path = Path(path)
+        self.net = model.net
+        self.slots = list(slots_of(run.optimizer.init(start)))
+        settings = {"optimizer": records.spec(run.optimizer), "batch_size": run.batch_size, "seed": seed,
+                    "plain": run.fast is None, "data": fingerprint(run.x, run.y),
+                    "start": fingerprint(*(array for _, _, array in leaves(start)))}
+        self.header = storage.model_header(model, start) | {"kind": "checkpoint", "run": settings}
+
+    def save(self, state: State) -> None:
+        """Write it; an error if it is not finite, and the last one stays."""
         check_finite(state)
         arrays = storage.flatten("params", state.params)
         for name, tree in slots_of(state.optimizer).items():
@@ -50,46 +62,58 @@ class Checkpoint:
         progress = {"step": state.step, "slots": self.slots, "sums": state.sums, "history": state.history}
         storage.write(self.path, self.header | {"progress": progress}, arrays)
 
-    def load(self):
-        """The State at `path`; an error that names the first setting in which that run differs from this one."""
+    def load(self) -> State:
+        """The State at `path`; an error that names the first setting in which that run is another."""
         with storage.opened(self.path) as archive:
             header = storage.read_header(archive)
             if header["kind"] != "checkpoint":
-                raise storage.FileError(f"checkpoint {str(self.path)!r} is a model file, not a checkpoint: give another path")
+                raise storage.FileError(f"checkpoint {str(self.path)!r} is a model file, not a checkpoint: "
+                                        "give another path")
             self._check_settings(header)
             progress, dtype = header["progress"], header["dtype"]
             step, history = require.integer("step", progress["step"], 0), progress["history"]
-            sums = tuple(require.real("sums", s) if i < 2 else require.integer("sums", s, 0) for i, s in enumerate(progress["sums"]))
-            if len(sums) != 3 or not isinstance(history, list) or not all(isinstance(row, dict) and "step" in row for row in history):
+            rows = isinstance(history, list) and all(isinstance(row, dict) for row in history)
+            if len(progress["sums"]) != 3 or not rows or not all("step" in row for row in history):
                 raise ValueError("its history or sums are damaged")
+            nll, loss, count = progress["sums"]
+            sums = require.real("sums", nll), require.real("sums", loss), require.integer("sums", count, 0)
             if progress["slots"] != self.slots:
                 raise ValueError(f"its optimizer has {progress['slots']}, not {self.slots}")
-            slots = {name: storage.read_tree(archive, f"optimizer/{name}", self.net, dtype) for name in self.slots}
-            return State(step, storage.read_tree(archive, "params", self.net, dtype), {"step": step} | slots, sums, history)
+            slots = {name: storage.read_tree(archive, f"optimizer/{name}", self.net, dtype)
+                     for name in self.slots}
+            params = storage.read_tree(archive, "params", self.net, dtype)
+            return State(step, params, {"step": step} | slots, sums, history)
 
     def _check_settings(self, header):
         """An error that names the first setting in which the run of that file differs from this one."""
-        net, prior, likelihood = storage.read_settings(header)  # as this version writes them: an older file may name fewer settings
-        theirs = {"plain": False, "kind": header["kind"], "dtype": header["dtype"], "network": storage.network_spec(net),
-                  "prior": storage.spec(prior), "likelihood": storage.spec(likelihood)} | header["run"]
+        # Theirs as this version writes them: an older file may name fewer settings.
+        net, prior, likelihood = storage.read_settings(header)
+        theirs = {"plain": False, "kind": header["kind"], "dtype": header["dtype"],
+                  "network": records.network_spec(net), "prior": records.spec(prior),
+                  "likelihood": records.spec(likelihood)} | header["run"]
         mine = {name: value for name, value in self.header.items() if name != "run"} | self.header["run"]
-        mine, theirs = storage.as_plain(mine), storage.as_plain(theirs)
+        mine, theirs = records.as_plain(mine), records.as_plain(theirs)
         for name, value in mine.items():
             if theirs.get(name) != value:
-                both = "" if name in ("network", "data", "start") else f": {theirs.get(name)!r} there, {value!r} here"
+                long = name in ("network", "data", "start")
+                both = "" if long else f": {theirs.get(name)!r} there, {value!r} here"
                 what = {"data": "training data", "start": "initial parameters"}.get(name, name)
-                raise storage.FileError(f"checkpoint {str(self.path)!r} is of a run with another {what}{both}; give another path, "
-                                        "or resume=False to start anew and overwrite it")
+                raise storage.FileError(f"checkpoint {str(self.path)!r} is of a run with another "
+                                        f"{what}{both}; give another path, or resume=False to "
+                                        "start anew and overwrite it")
 
 
-def slots_of(optimizer_state):
+def slots_of(optimizer_state: dict) -> dict:
+    """{name: tree of arrays}: an optimizer's state without its numbers."""
     return {name: tree for name, tree in optimizer_state.items() if isinstance(tree, dict)}
 
 
-def check_finite(state):
-    """An error if the parameters, or the optimizer's averages of gradients (which overflow first), are not finite."""
-    for what, tree in [("parameter", state.params), *((f"the optimizer's {name} of", t) for name, t in slots_of(state.optimizer).items())]:
+def check_finite(state: State) -> None:
+    """An error if the parameters, or the optimizer's averages (they overflow first), are not finite."""
+    trees = {"parameter": state.params}
+    trees |= {f"the optimizer's {name} of": tree for name, tree in slots_of(state.optimizer).items()}
+    for what, tree in trees.items():
         for layer, param, array in leaves(tree):
             if not np.isfinite(array).all():
-                raise DivergenceError(f"{what} {layer}/{param} is NaN or infinite after step {state.step}: lower the learning rate, "
-                                      "or look at the data's scale")
+                raise DivergenceError(f"{what} {layer}/{param} is NaN or infinite after step {state.step}: "
+                                      "lower the learning rate, or look at the data's scale")

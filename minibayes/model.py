@@ -1,29 +1,45 @@
-"""A Bayesian neural network: f(x, omega), p(omega) and p(y | f), with q_theta(omega) = its noise; fit, predict, save, load."""
+"""BayesianNetwork: f(x, omega), p(omega), p(y | f), q_theta(omega) = its noise; fit, predict, save, load.
 
-from collections.abc import Mapping
+Two ways lead to the same numbers, up to rounding. By default `fast` runs the network, its work divided among
+threads. With plain=True, of `fit` and of `predict`, the layers of `nn` run themselves, one after another in
+this thread: a breakpoint in Dense.backward is reached. With MINIBAYES_COMPARE=1 in the environment every step
+and every prediction (with a number of samples) is done in both ways, and a difference beyond rounding is an
+error.
+"""
+
+from collections.abc import Callable, Mapping
+from os import PathLike
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from . import require, storage, training
-from .bayes import Categorical, Objective, Prior, kl
+from .bayes import Categorical, Likelihood, Objective, Prior, kl
 from .bayes.likelihood import check_likelihood
+from .bayes.prediction import Prediction
 from .bayes.predictive import predict
 from .bayes.prior import check_prior
 from .fast import compare
 from .fast.program import Program
-from .nn import SGD, Key
+from .nn import SGD, Key, Network, Optimizer
 from .nn.network import check_network
 from .nn.optimizers import check_optimizer
 from .progress import bar
 
 
 class BayesianNetwork:
-    """BayesianNetwork(net, prior=Prior(1.0), likelihood=Categorical()): an nn.Network read through Bayesian eyes.
+    """An nn.Network read through Bayesian eyes.
 
-    `params` is None until `fit` or `load`; `history` is the list that the last fit returned.
+    net: f(x, omega), an nn.Network with weights; its noise is q_theta(omega).
+    prior: p(omega), bayes.Prior(lengthscale=1.0) by default.
+    likelihood: p(y | f), bayes.Categorical() by default.
+    params: theta to predict with, {layer: {param: array}}; None by default, until `fit`.
+
+    `history` is the list that the last fit returned.
     """
 
-    def __init__(self, net, prior=None, likelihood=None, params=None):
+    def __init__(self, net: Network, prior: Prior | None = None, likelihood: Likelihood | None = None,
+                 params: Mapping | None = None):
         self.net = check_network(net)
         self.prior = Prior() if prior is None else check_prior(prior)
         self.likelihood = Categorical() if likelihood is None else check_likelihood(likelihood)
@@ -34,26 +50,42 @@ class BayesianNetwork:
             self.prior.check(name)
         self.params = None if params is None else self._checked("params", params)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"BayesianNetwork({self.net!r}, prior={self.prior!r}, likelihood={self.likelihood!r})"
 
-    def fit(self, x, y, *, epochs=10, steps=None, batch_size=64, optimizer=None, seed=0, params=None, dtype=np.float32,
-            validation=None, validation_samples=10, report_every=None, on_report=None, progress=False, checkpoint=None,
-            checkpoint_every=None, resume=True, threads=None, plain=False):
-        """Minimise L-hat(theta)/N over minibatches, one fresh omega-hat per step and example; returns the history.
+    def fit(self, x: ArrayLike, y: ArrayLike, *, epochs: float = 10, steps: int | None = None,
+            batch_size: int = 64, optimizer: Optimizer | None = None, seed: int = 0,
+            params: Mapping | None = None, dtype: DTypeLike = np.float32, validation: tuple | None = None,
+            validation_samples: int = 10, report_every: int | None = None, on_report: Callable | None = None,
+            progress: bool = False, checkpoint: str | PathLike | None = None,
+            checkpoint_every: int | None = None, resume: bool = True, threads: int | None = None,
+            plain: bool = False) -> list:
+        """Minimise L-hat(theta)/N over minibatches, one fresh omega-hat per step and example; the history.
 
-        x (N, ...) and y: (N,) integer labels, or real (N,) or (N, K). Each call starts anew from `seed`, or from `params`.
-        steps: minibatch steps instead of epochs.  optimizer: nn.SGD or nn.Adam, acting on M (not on keep * M);
-        SGD(0.01, momentum=0.9) by default.  dtype: float32, or float64 to check.
+        x: inputs, (N, ...).
+        y: (N,) integer labels, or real (N,) or (N, K).
+        epochs: passes over the data, 10 by default; part of one is allowed.
+        steps: minibatch steps, instead of epochs.
+        batch_size: B examples a step, 64 by default; N where N is smaller.
+        optimizer: nn.SGD or nn.Adam, acting on M (not on keep * M); SGD(0.01, momentum=0.9) by default.
+        seed: of the initial parameters, the order of the examples and the noise; 0 by default.
+        params: theta to start from, instead of the network's initial one.
+        dtype: float32 by default, or float64 to check.
+        validation: (x, y), evaluated for each row of the history by weight averaging and by MC.
+        validation_samples: passes of that MC, 10 by default.
         report_every: steps between rows of the history, one epoch by default.
-        validation: (x, y) evaluated for each row by weight averaging and by MC with validation_samples passes.
-        on_report(model, row): called for each row with a model of its own; a dict that it returns joins the row.
-        checkpoint: a file written with each row (and every checkpoint_every steps). If it exists the run goes on from it, bit for bit
-        as if it had not stopped, after a check that settings and data are the same; resume=False overwrites it instead.
-        threads: by default all processors, or MINIBAYES_THREADS; the result does not depend on it.
+        on_report: called with a model of its own and the row, for each row; a dict that it returns joins it.
+        progress: whether to show a bar on stderr, if that is a terminal; not by default.
+        checkpoint: a file, written with each row. If it exists the run goes on from it, bit for bit as if it
+                    had not stopped, after a check that settings and data are the same.
+        checkpoint_every: steps after which it is written too; with each row only by default.
+        resume: False overwrites the checkpoint instead.
+        threads: all processors by default, or MINIBAYES_THREADS; the result does not depend on it.
+        plain: the layers themselves run, one after another in this thread: see above; not by default.
 
-        history: one dict per row: epoch, step, loss (mean L-hat/N since the last row, without its constant, nats), nll (nats per
-        datum), seconds of training, and what validation and on_report add. DivergenceError if the loss leaves the finite numbers.
+        history: a dict per row: epoch, step, loss (mean L-hat/N since the last row, without its constant,
+        nats), nll (nats per datum), seconds of training, and what validation and on_report add.
+        DivergenceError if the loss leaves the finite numbers.
         """
         try:
             name = np.dtype(dtype).name
@@ -92,19 +124,33 @@ class BayesianNetwork:
 
         state = training.fit(
             self, x, y, start, last_step=last_step, batch_size=batch_size, optimizer=optimizer,
-            objective=Objective(self.net, self.prior, self.likelihood, len(x)), seed=seed, report_every=report_every, evaluate=evaluate,
-            progress=progress, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume, threads=threads,
+            objective=Objective(self.net, self.prior, self.likelihood, len(x)), seed=seed,
+            report_every=report_every, evaluate=evaluate, progress=progress, checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every, resume=resume, threads=threads,
             plain=require.boolean("plain", plain))
         self.params, self.history = state.params, state.history
         return self.history
 
-    def predict(self, x, *, samples=50, rule="mc", seed=0, shared=False, keep_samples=False, threads=None, progress=False,
-                tolerance=0.01, max_samples=10_000, plain=False):
-        """The predictive distribution at x (N, ...): see bayes.prediction for what it holds.
+    def predict(self, x: ArrayLike, *, samples: int | str = 50, rule: str = "mc", seed: int = 0,
+                shared: bool = False, keep_samples: bool = False, threads: int | None = None,
+                progress: bool = False, tolerance: float = 0.01, max_samples: int = 10_000,
+                plain: bool = False) -> Prediction:
+        """The predictive distribution at x: see bayes.prediction for what it holds.
 
-        rule: "mc", the average of `samples` stochastic passes, or the deterministic "weight-averaging" or "probabilistic-pooling".
-        samples="auto": as many as it takes for Monte Carlo standard errors of the mean of at most `tolerance`, but at most `max_samples`.
-        shared=True: one omega-hat per pass for all inputs (a draw of a function). keep_samples=True: keep every pass's outputs.
+        x: inputs, (N, ...).
+        samples: T stochastic passes, 50 by default; "auto", as many as `tolerance` takes.
+        rule: "mc" (by default), their average; or one deterministic pass, "weight-averaging" or
+              "probabilistic-pooling".
+        seed: of the noise, 0 by default.
+        shared: one omega-hat per pass for all inputs (a draw of a function), instead of one for each.
+        keep_samples: whether every pass's outputs are kept, (T, N, K); not by default.
+        threads: all processors by default, or MINIBAYES_THREADS; the result does not depend on it.
+        progress: whether to show a bar on stderr, if that is a terminal; not by default.
+        tolerance: of "auto", the largest Monte Carlo standard error of the mean (a probability, or in the
+                   units of y); 0.01 by default.
+        max_samples: of "auto", the most passes; 10,000 by default.
+        plain: the layers themselves run, one after another in this thread: see above; not by default.
+
         A ZeroVarianceWarning says that all passes were the same.
         """
         self._require_params()
@@ -114,8 +160,9 @@ class BayesianNetwork:
         total = len(x) * (require.integer("samples", samples, 1) if known else 1) if rule == "mc" else len(x)
 
         def by(runner, progress=None):
-            return predict(runner, self.params, self.likelihood, x, rule=rule, samples=samples, key=key, shared=shared,
-                           keep_samples=keep_samples, progress=progress, tolerance=tolerance, max_samples=max_samples)
+            return predict(runner, self.params, self.likelihood, x, rule=rule, samples=samples, key=key,
+                           shared=shared, keep_samples=keep_samples, progress=progress,
+                           tolerance=tolerance, max_samples=max_samples)
 
         with bar(progress, total if known else None, "predict", " passes x inputs") as progress_bar:
             made = by(self.net if plain else Program(self.net, threads), progress_bar.update)
@@ -123,12 +170,12 @@ class BayesianNetwork:
             compare.same("the prediction's mean", made.mean, by(self.net).mean, x.dtype)
         return made
 
-    def kl(self):
+    def kl(self) -> float:
         """KL(q || p) in nats, up to the constant `bayes.kl.CONSTANT`."""
         self._require_params()
         return kl.value(self.net, self.params, self.prior)
 
-    def save(self, path):
+    def save(self, path: str | PathLike) -> None:
         """Write the model to an .npz file, whole or not at all."""
         self._require_params()
         storage.write(path, storage.model_header(self, self.params), storage.flatten("params", self.params))
@@ -138,7 +185,7 @@ class BayesianNetwork:
             raise require.InputError("model has no parameters yet: call fit, or mb.load a file")
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         """float32 or float64, that of the parameters."""
         self._require_params()
         return next(iter(next(iter(self.params.values())).values())).dtype
@@ -155,23 +202,29 @@ class BayesianNetwork:
         x = self._inputs(x_name, x, dtype)
         shape = self.net.output_shape(x.shape[1:])
         if len(shape) != 1:
-            raise require.InputError(f"net must end in one row of outputs per example (Flatten, then Dense), it gives {shape}")
+            raise require.InputError("net must end in one row of outputs per example (Flatten, then Dense), "
+                                     f"it gives {shape}")
         return x, self.likelihood.targets(y_name, y, len(x), shape[0])
 
     def _checked(self, name, params, dtype=None):
         """Private copies of `params`, if they have this network's layers and shapes and are finite."""
-        if not isinstance(params, Mapping) or not all(isinstance(group, Mapping) for group in params.values()):
+        nested = isinstance(params, Mapping) and all(isinstance(group, Mapping) for group in params.values())
+        if not nested:
             raise require.InputError(f"{name} must be {{layer: {{param: array}}}}, got {params!r}")
-        arrays = {layer: {p: require.array(f"{name}[{layer!r}][{p!r}]", a) for p, a in group.items()} for layer, group in params.items()}
-        given = {layer: {p: a.shape for p, a in group.items()} for layer, group in arrays.items()}
+        arrays = {(layer, p): require.array(f"{name}[{layer!r}][{p!r}]", a)
+                  for layer, group in params.items() for p, a in group.items()}
+        given = {layer: {p: arrays[layer, p].shape for p in group} for layer, group in params.items()}
         if given != self._shapes:
             raise require.InputError(f"{name} must have the shapes {self._shapes}, got {given}")
         if dtype is None:
-            dtype = np.float64 if any(a.dtype == np.float64 for group in arrays.values() for a in group.values()) else np.float32
-        return {layer: {p: require.finite(f"{name}[{layer!r}][{p!r}]", np.array(a, dtype, order="C")) for p, a in group.items()}
-                for layer, group in arrays.items()}
+            dtype = np.float64 if any(a.dtype == np.float64 for a in arrays.values()) else np.float32
+        copies = {}
+        for (layer, p), a in arrays.items():
+            a = np.array(a, dtype, order="C")
+            copies.setdefault(layer, {})[p] = require.finite(f"{name}[{layer!r}][{p!r}]", a)
+        return copies
 
 
-def load(path):
-    """The BayesianNetwork that `save` (or a checkpoint) wrote to `path`. A file that is not one gives one error, and runs nothing."""
+def load(path: str | PathLike) -> BayesianNetwork:
+    """The BayesianNetwork that `save`, or a checkpoint, wrote. Any other file: one error, nothing is run."""
     return BayesianNetwork(*storage.read_model(path))

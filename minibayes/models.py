@@ -1,20 +1,29 @@
-"""The architectures that studies, benchmarks and notebooks share: the poster's LeNet, and a multi-layer perceptron."""
+"""Architectures that studies, benchmarks and notebooks share: the poster's LeNet, and a perceptron."""
+
+from collections.abc import Sequence
 
 from . import nn, require
 
 VARIANTS = ("none", "ip", "all")
 
 
-def lenet(variant="all", noise=None, noise_per="patch", init_scheme="xavier"):
-    """LeNet 20-50-500-10 of the poster (arXiv 1506.02158): for images (28, 28, 1); no non-linearity after the convolutions.
+def lenet(variant: str = "all", noise: nn.Noise | None = None, noise_per: str = "patch",
+          init_scheme: str = "xavier") -> nn.Network:
+    """LeNet 20-50-500-10 of the poster (arXiv 1506.02158), for images (28, 28, 1).
 
-    variant: "none" has no noise; "ip" before the last inner product only; "all" after both convolutions too.
+    There is no non-linearity after the convolutions.
+
+    variant: "none" has no noise; "ip" before the last inner product only; "all" (by default) after both
+             convolutions too.
     noise: nn.Bernoulli(0.5) by default.
+    noise_per: of the convolutions, "patch" by default: see nn.Conv2d.
+    init_scheme: of all weights, "xavier" by default.
     """
     require.choice("variant", variant, VARIANTS)
     noise = nn.Bernoulli(0.5) if noise is None else noise
     inner = nn.Delta() if variant == "none" else noise
-    conv = {"noise": noise if variant == "all" else nn.Delta(), "noise_per": noise_per, "init_scheme": init_scheme}
+    outer = noise if variant == "all" else nn.Delta()
+    conv = {"noise": outer, "noise_per": noise_per, "init_scheme": init_scheme}
     return nn.Network(
         (28, 28, 1),
         conv1=nn.Conv2d(1, 20, 5, **conv), pool1=nn.MaxPool2d(2),
@@ -25,10 +34,15 @@ def lenet(variant="all", noise=None, noise_per="patch", init_scheme="xavier"):
     )
 
 
-def mlp(sizes, noise=None, activation="relu", input_noise=None, init_scheme="xavier"):
-    """A perceptron sizes[0]-...-sizes[-1], with `noise` before every layer but the first and `input_noise` before that.
+def mlp(sizes: Sequence, noise: nn.Noise | None = None, activation: str = "relu",
+        input_noise: nn.Noise | None = None, init_scheme: str = "xavier") -> nn.Network:
+    """A perceptron sizes[0]-...-sizes[-1], with noise before every layer.
 
-    noise: nn.Bernoulli(0.5) by default; input_noise: none by default.  activation: "relu" or "tanh".
+    sizes: of the inputs, of each hidden layer, of the outputs.
+    noise: before every layer but the first, nn.Bernoulli(0.5) by default.
+    activation: "relu" (by default) or "tanh".
+    input_noise: before the first layer; none by default.
+    init_scheme: of all weights, "xavier" by default.
     """
     if len(sizes) < 2:
         raise require.InputError(f"sizes must name at least inputs and outputs, got {sizes!r}")

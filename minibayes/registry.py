@@ -1,7 +1,8 @@
-"""The classes that a file may name: a layer, noise, place, likelihood or prior is known once it is defined, a user's own too.
+"""The classes a file may name: a layer, noise, place, likelihood or prior that is defined, one's own too.
 
-A class enters by being defined (as a subclass of one of the five). Nothing in a file is executed: a file holds names and settings, a
-name is looked up here, and the class checks its settings as it does for any caller. The names of minibayes itself are reserved.
+A class enters by being defined (as a subclass of one of the five). Nothing in a file is executed: a file
+holds names and settings, a name is looked up here, and the class checks its settings as it does for any
+caller. The names of minibayes itself are reserved.
 """
 
 from . import require
@@ -11,7 +12,10 @@ _formerly: dict[tuple[str, str], type] = {}  # (kind, name in older files): clas
 
 
 class Registered:
-    """A class whose subclasses are known by name. `kind` says what they are; a kind's root class declares it as `kind="layer"`."""
+    """A class whose subclasses are known by name.
+
+    `kind` says what they are; a kind's root class declares it, kind="layer".
+    """
 
     kind = None
     newer_fields = ()  # settings that files of an earlier version do not name: their defaults hold
@@ -22,7 +26,8 @@ class Registered:
             cls.kind = kind
             _classes.setdefault(kind, {})
             return
-        _classes[cls.kind][cls.__module__, cls.__qualname__] = cls  # a cell that is run again replaces what it defined
+        # A cell that is run again replaces what it defined.
+        _classes[cls.kind][cls.__module__, cls.__qualname__] = cls
         if formerly is not None:
             _formerly[cls.kind, formerly] = cls
 
@@ -41,8 +46,8 @@ def find(kind: str, name: str) -> type:
     if not found and (kind, name) in _formerly:
         return _formerly[kind, name]
     if not found:
-        raise ValueError(f"unknown {kind} {name!r}: if it is a class of your own, define or import it before loading; "
-                         f"known here: {', '.join(known(kind))}")
+        raise ValueError(f"unknown {kind} {name!r}: if it is a class of your own, define or import it before "
+                         f"loading; known here: {', '.join(known(kind))}")
     if len(found) > 1:
         places = ", ".join(f"{cls.__module__}.{cls.__qualname__}" for cls in found)
         raise ValueError(f"{kind} {name!r} is defined more than once here: {places}")
@@ -51,7 +56,8 @@ def find(kind: str, name: str) -> type:
 
 def is_reserved(kind: str, cls: type) -> bool:
     """Whether the class has the name of one of minibayes' own that it is not."""
-    return not _of_minibayes(cls) and any(own.__name__ == cls.__name__ and _of_minibayes(own) for own in _classes[kind].values())
+    own = {other.__name__ for other in _classes[kind].values() if _of_minibayes(other)}
+    return not _of_minibayes(cls) and cls.__name__ in own
 
 
 def kind_of(name: str) -> str:
@@ -62,7 +68,7 @@ def kind_of(name: str) -> str:
     raise ValueError(f"unknown class {name!r}: if it is a class of your own, define or import it before loading")
 
 
-def check(name: str, value: object, root: type, wanted: str):
+def check(name: str, value: object, root: type, wanted: str) -> object:
     """`value` if it is an instance of the kind's root class, else one error that says what is wanted."""
     if not isinstance(value, root):
         said = f"the class {value.__name__}: add its parentheses" if isinstance(value, type) else repr(value)

@@ -2,15 +2,17 @@
 
 import math
 import numbers
+from collections.abc import Collection
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 
 class InputError(ValueError):
-    """An argument, array or file that cannot be used. The message says which, what it is, and what is wanted."""
+    """An argument, array or file that cannot be used: the message says which, what it is, what is wanted."""
 
 
-def integer(name, value, low, high=None):
+def integer(name: str, value: object, low: int, high: int | None = None) -> int:
     """`value` as an int in [low, high]."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise InputError(f"{name} must be an integer, got {value!r}")
@@ -20,7 +22,8 @@ def integer(name, value, low, high=None):
     return int(value)
 
 
-def real(name, value, low=-math.inf, high=math.inf, open_low=False, open_high=False):
+def real(name: str, value: object, low: float = -math.inf, high: float = math.inf, open_low: bool = False,
+         open_high: bool = False) -> float:
     """`value` as a finite float in the interval from low to high, each end closed unless said to be open."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise InputError(f"{name} must be a number, got {value!r}")
@@ -31,37 +34,39 @@ def real(name, value, low=-math.inf, high=math.inf, open_low=False, open_high=Fa
     except OverflowError:  # an integer beyond the range of a float
         finite = False
     if not finite or below or above:
-        left, right = "(" if open_low or low == -math.inf else "[", ")" if open_high or high == math.inf else "]"
+        left = "(" if open_low or low == -math.inf else "["
+        right = ")" if open_high or high == math.inf else "]"
         raise InputError(f"{name} must be a finite number in {left}{low:g}, {high:g}{right}, got {value!r}")
     return float(value)
 
 
-def boolean(name, value):
+def boolean(name: str, value: object) -> bool:
     """`value` as True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise InputError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 
 
-def choice(name, value, allowed):
+def choice(name: str, value: object, allowed: Collection) -> str:
     """`value` if it is one of `allowed`, a collection of strings."""
     if not isinstance(value, str) or value not in allowed:
         raise InputError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
     return value
 
 
-def finite(name, array):
+def finite(name: str, array: np.ndarray) -> np.ndarray:
     """`array` unchanged, if every number in it is finite."""
     # A sum is finite unless something in it is not (or it overflows): one cheap pass decides the common case.
     with np.errstate(over="ignore", invalid="ignore"):
         if not np.isfinite(array.sum(dtype=np.float64)) and not np.isfinite(array).all():
             bad = np.argwhere(~np.isfinite(array))
             at = ", ".join(map(str, bad[0]))
-            raise InputError(f"{name} must be finite, got {len(bad)} NaN or infinite entries, the first at [{at}]")
+            raise InputError(f"{name} must be finite, got {len(bad)} NaN or infinite entries, "
+                             f"the first at [{at}]")
     return array
 
 
-def array(name, value):
+def array(name: str, value: ArrayLike) -> np.ndarray:
     """`value` as an array of real numbers."""
     try:
         result = np.asarray(value)
@@ -72,8 +77,8 @@ def array(name, value):
     return result
 
 
-def inputs(name, x, dtype, shape=None):
-    """`x` as a finite array (N, ...) of `dtype` with N >= 1; `shape`, if given, is what one example must have."""
+def inputs(name: str, x: ArrayLike, dtype: DTypeLike, shape: tuple | None = None) -> np.ndarray:
+    """`x` as a finite array (N, ...) of `dtype`, N >= 1; `shape`: what one example must have, if anything."""
     x = array(name, x)
     if x.ndim < 2 or len(x) == 0:
         raise InputError(f"{name} must have shape (N, ...) with N >= 1 examples, got {x.shape}")

@@ -1,44 +1,64 @@
 """Repeat: sample omega-hat ~ q_theta(omega), and minimise L-hat(theta) one step. = Dropout training.
 
-The loop is a pure function of (data, settings, step): batch order and noise are derived from the seed and the epoch, so a run that was
-interrupted resumes from its checkpoint bit for bit.
+The loop is a pure function of (data, settings, step): batch order and noise are derived from the seed and the
+epoch, so a run that was interrupted resumes from its checkpoint bit for bit.
 """
 
 import contextlib
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from os import PathLike
 
 import numpy as np
 
-from . import require, storage
+from . import records, require
+from .bayes import Objective
+from .bayes.objective import Terms
 from .checkpoint import Checkpoint, DivergenceError, State, check_finite
 from .fast import compare, parallel
 from .fast.memory import StepMemory
 from .fast.program import Program
-from .nn import Key, Rows
+from .nn import Key, Network, Optimizer, Rows
 from .nn.optimizers import leaves
 from .progress import bar
 
 # A shard, what one thread takes forward and backward, does not depend on the number of threads. It has
 SHARD = 32  # examples at least,
 SMALL = 20e6  # operations at least (or a thread hop would cost more than it saves),
-MOST = 32  # and a batch is cut into so many shards at most, as the gradients of each are kept until they are added.
+MOST = 32  # and a batch is cut into so many at most, as the gradients of each stay until they are added.
 
 
 class Run:
-    """The settings of one call of fit, and its step: plain, as the equations read, or fast; both give the same up to rounding."""
+    """The settings of one call of fit, and its step: plain, as the equations read, or fast.
 
-    def __init__(self, objective, optimizer, x, y, batch_size: int, seed: int, plain: bool = False):
+    Both give the same up to rounding.
+
+    objective: L-hat of the plain network.
+    optimizer: acts on theta.
+    x: inputs, (N, ...).
+    y: targets, as the likelihood takes them.
+    batch_size: B; N where N is smaller.
+    seed: of the order of the examples and of the noise.
+    plain: whether the layers themselves run; not by default.
+    """
+
+    def __init__(self, objective: Objective, optimizer: Optimizer, x: np.ndarray, y: np.ndarray,
+                 batch_size: int, seed: int, plain: bool = False):
         self.plain = objective
         self.fast = None if plain else replace(objective, net=Program(objective.net))
-        self.optimizer, self.x, self.y = optimizer, x, y
+        self.optimizer = optimizer
+        self.x, self.y = x, y
         self.batch_size = min(batch_size, len(x))
         self.key = Key(seed).derive("fit")
         self.order = Key(seed).derive("order")
         self.steps_per_epoch = -(-len(x) // self.batch_size)
-        self.shard = max(SHARD, math.ceil(SMALL / max(1, objective.net.flops(x.shape[1:]))), math.ceil(self.batch_size / MOST))
-        self._epoch = self._permutation = self._passes = None
+        operations = max(1, objective.net.flops(x.shape[1:]))
+        self.shard = max(SHARD, math.ceil(SMALL / operations), math.ceil(self.batch_size / MOST))
+        self._epoch = None
+        self._permutation = None
+        self._passes = None
         self._memory = None
 
     def rows(self, step: int) -> np.ndarray:
@@ -52,27 +72,30 @@ class Run:
         return self._permutation[index * self.batch_size:(index + 1) * self.batch_size]
 
     def examples_before(self, step: int) -> int:
+        """How many examples the steps before it take."""
         epochs, index = divmod(step, self.steps_per_epoch)
         return epochs * len(self.x) + index * self.batch_size
 
-    def batch(self, rows: np.ndarray, net) -> tuple:
-        """(x, y, eps) of the examples `rows`: eps depends on (seed, epoch, layer, example, unit), not on the others drawn with it."""
+    def batch(self, rows: np.ndarray, net: Network | Program) -> tuple:
+        """(x, y, eps) of the examples `rows`: eps depends on (seed, epoch, layer, example, unit) alone."""
         x, y = self.x.take(rows, axis=0), self.y.take(rows, axis=0)
         which = Rows(rows.view(np.uint64), self._passes[:len(rows)], x.dtype)
         return x, y, net.draw_rows(self.key, x.shape[1:], which)
 
-    def step(self, state: State, pool) -> State:
+    def step(self, state: State, pool: Callable) -> State:
         """The State after one more step."""
         rows = self.rows(state.step)
         with quiet_overflow():
-            terms, params, optimizer = self.plain_step(state, rows) if self.fast is None else self.fast_step(state, rows, pool)
+            new = self.plain_step(state, rows) if self.fast is None else self.fast_step(state, rows, pool)
+        terms, params, optimizer = new
         if not math.isfinite(terms.per_datum):
-            raise DivergenceError(f"the loss became {terms.per_datum} at step {state.step + 1} (epoch {self._epoch + 1}): "
-                                  "lower the learning rate, or look at the data's scale")
+            raise DivergenceError(f"the loss became {terms.per_datum} at step {state.step + 1} (epoch "
+                                  f"{self._epoch + 1}): lower the learning rate, or look at the data's scale")
         if self.fast is not None and compare.wanted():
             with quiet_overflow():
                 self.compare(state, rows, terms, params)
-        B, (nll, loss, count) = len(rows), state.sums
+        B = len(rows)
+        nll, loss, count = state.sums
         sums = nll + B * terms.nll, loss + B * terms.per_datum, count + B
         return State(state.step + 1, params, optimizer, sums, state.history)
 
@@ -82,11 +105,12 @@ class Run:
         terms, grads = self.plain.value_and_grad(state.params, x, y, eps)
         return terms, *self.optimizer.update(state.params, grads, state.optimizer)
 
-    def fast_step(self, state: State, rows: np.ndarray, pool) -> tuple:
-        """The same: the batch cut into shards, and then the numbers of theta, are divided among the pool's threads."""
-        objective, B, cuts = self.fast, len(rows), parallel.slices(len(rows), self.shard)
-        if self._memory is None:
-            most = len(parallel.slices(self.batch_size, self.shard))  # not this batch's: an epoch's last is shorter
+    def fast_step(self, state: State, rows: np.ndarray, pool: Callable) -> tuple:
+        """The same: the shards of a batch, and then the numbers of theta, are divided among the threads."""
+        objective, B = self.fast, len(rows)
+        cuts = parallel.slices(B, self.shard)
+        if self._memory is None:  # for the shards of a whole batch: an epoch's last is shorter
+            most = len(parallel.slices(self.batch_size, self.shard))
             self._memory = StepMemory(self.optimizer, state.params, most)
         out = self._memory.grads(len(cuts))
 
@@ -101,35 +125,41 @@ class Run:
 
         nlls = pool(shard, range(len(cuts)))
         decay, rest, slopes = objective.kl_split(state.params)
-        # The new state is written into other arrays than the old: what an interrupt finds is never half written.
-        updates, params, optimizer = self._memory.begin(state.params, state.optimizer, len(cuts), pool.threads, decay, slopes)
+        # The new state goes into other arrays than the old: what an interrupt finds is never half written.
+        updates, params, optimizer = self._memory.begin(
+            state.params, state.optimizer, len(cuts), pool.threads, decay, slopes)
         pool(lambda task: task(), updates)
         terms = objective.terms_of(nlls, B, objective.num_data * (self._memory.penalty() + rest))
         return terms, params, optimizer
 
-    def compare(self, state: State, rows: np.ndarray, terms, params: dict):
+    def compare(self, state: State, rows: np.ndarray, terms: Terms, params: dict) -> None:
         """An error if the plain step from the same state differs by more than rounding."""
         plain, expected, _ = self.plain_step(state, rows)
         compare.same(f"the loss of step {state.step + 1}", terms.per_datum, plain.per_datum, self.x.dtype)
         for layer, param, array in leaves(expected):
             before = state.params[layer][param]
-            compare.same(f"the step of {layer}/{param} at step {state.step + 1}", params[layer][param] - before, array - before,
-                         self.x.dtype, floor=np.abs(before).max(initial=0))
+            what = f"the step of {layer}/{param} at step {state.step + 1}"
+            compare.same(what, params[layer][param] - before, array - before, self.x.dtype,
+                         floor=np.abs(before).max(initial=0))
 
 
-def quiet_overflow():
-    """A run that diverges overflows before its loss does: that is one DivergenceError, not also NumPy's warnings (set per thread)."""
+def quiet_overflow() -> np.errstate:
+    """A run that diverges overflows before its loss does: one DivergenceError, no warnings. By thread."""
     return np.errstate(over="ignore", invalid="ignore")
 
 
-def fit(model, x, y, start, *, last_step, batch_size, optimizer, objective, seed, report_every, evaluate, progress,
-        checkpoint, checkpoint_every, resume, threads, plain):
-    """Train from `start` to last_step and return the last State; on Ctrl-C the model keeps the last finished step's.
+def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: int, batch_size: int,
+        optimizer: Optimizer, objective: Objective, seed: int, report_every: int | None, evaluate: Callable,
+        progress: bool, checkpoint: str | PathLike | None, checkpoint_every: int | None, resume: bool,
+        threads: int | None, plain: bool) -> State:
+    """Train from the parameters `start` to last_step: the last State. `BayesianNetwork.fit` explains it.
 
-    Every `report_every` steps (None: every epoch) and at the end a row joins the history, with what `evaluate(params, row)` returns.
+    Every `report_every` steps (None: every epoch) and at the end a row joins the history, with what
+    evaluate(params, row) returns. On Ctrl-C the model keeps the last finished step's parameters.
     """
     threads, run = parallel.thread_count(threads), Run(objective, optimizer, x, y, batch_size, seed, plain)
-    # In another memory order sums would round otherwise, and a run from a checkpoint (always in this one) would differ in the last bit.
+    # In another memory order sums would round otherwise, and a run from a checkpoint, which is always in this
+    # one, would differ in the last bit.
     start = {name: {p: np.ascontiguousarray(a) for p, a in group.items()} for name, group in start.items()}
     state, keeper = State(0, start, optimizer.init(start)), None
     if checkpoint is not None:
@@ -137,34 +167,37 @@ def fit(model, x, y, start, *, last_step, batch_size, optimizer, objective, seed
         if resume and keeper.path.exists():
             state = keeper.load()
             if state.step > last_step:
-                raise require.InputError(f"checkpoint {str(keeper.path)!r} is at step {state.step}, beyond the {last_step} asked for")
+                raise require.InputError(f"checkpoint {str(keeper.path)!r} is at step {state.step}, beyond "
+                                         f"the {last_step} asked for")
         else:
             keeper.save(state)  # a path that cannot be written shows before the work, not after
     began, report_every = time.perf_counter(), report_every or run.steps_per_epoch
     try:
-        with parallel.pool(threads) as pool, bar(progress, run.examples_before(last_step), "fit", " images") as progress_bar:
+        total = run.examples_before(last_step)
+        with parallel.pool(threads) as pool, bar(progress, total, "fit", " images") as progress_bar:
             progress_bar.update(run.examples_before(state.step))
             while True:
                 ends = state.step % report_every == 0 or state.step == last_step
-                due = state.step > 0 and ends and (not state.history or state.history[-1]["step"] != state.step)
+                written = bool(state.history) and state.history[-1]["step"] == state.step
+                due = state.step > 0 and ends and not written
                 if due:
                     check_finite(state)
                     nll, loss, count = state.sums
-                    row = {"epoch": state.step / run.steps_per_epoch, "step": state.step, "loss": loss / count,
-                           "nll": nll / count, "seconds": time.perf_counter() - began}
+                    row = {"epoch": state.step / run.steps_per_epoch, "step": state.step,
+                           "loss": loss / count, "nll": nll / count, "seconds": time.perf_counter() - began}
                     added = evaluate(state.params, row)
-                    row |= storage.as_plain(added) if keeper else added  # as a resumed run finds it in the file
+                    row |= records.as_plain(added) if keeper else added  # as a resumed run finds it
                     state = replace(state, history=[*state.history, row], sums=(0.0, 0.0, 0))
                     began = time.perf_counter()
-                if keeper and (due or (checkpoint_every and state.step and state.step % checkpoint_every == 0)):
+                if keeper and (due or checkpoint_every and state.step and state.step % checkpoint_every == 0):
                     keeper.save(state)
                 if state.step >= last_step:
                     return state
                 state = run.step(state, pool)
                 progress_bar.update(len(run.rows(state.step - 1)))
                 if progress_bar.disable is False and state.step % 20 == 0:
-                    progress_bar.set_postfix_str(f"epoch {state.step / run.steps_per_epoch:.1f}, "
-                                          f"loss {state.sums[1] / state.sums[2]:.4f}", refresh=False)
+                    epoch, loss = state.step / run.steps_per_epoch, state.sums[1] / state.sums[2]
+                    progress_bar.set_postfix_str(f"epoch {epoch:.1f}, loss {loss:.4f}", refresh=False)
     except KeyboardInterrupt:
         model.params, model.history = state.params, state.history
         if keeper:

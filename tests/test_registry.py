@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minibayes as mb
-from minibayes import bayes, nn, registry, storage
+from minibayes import bayes, nn, records, registry, storage
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,10 @@ def test_a_header_names_classes_of_the_right_kind(edit, says, tmp_path):
 def test_every_shipped_class_can_be_written_and_read():
     """Settings, through JSON and back; `formerly` names of older files too."""
     shipped = [nn.Dense(2, 3, noise=nn.LearnedGaussian(0.3, "unit"), place=nn.Local()), nn.Conv2d(1, 2, 3, place=nn.Weights()),
-               nn.MaxPool2d(2), nn.ReLU(), nn.Tanh(), nn.Flatten(), nn.Delta(), nn.Bernoulli(0.4), nn.Gaussian(2.0), nn.Inputs(), nn.Outputs(),
+               nn.MaxPool2d(2), nn.ReLU(), nn.Tanh(), nn.Flatten(), nn.Delta(), nn.Bernoulli(0.4), nn.Gaussian(2.0), nn.Inputs(),
+               nn.Outputs(),
                bayes.Prior({"a": 2.0}), bayes.LogUniform(), bayes.Categorical(), bayes.Gaussian(3.0), bayes.Heteroscedastic()]
     for value in shipped:
         assert dataclasses.is_dataclass(value)
-        assert storage.build(value.kind, json.loads(json.dumps(storage.spec(value)))) == value
-    assert storage.build("prior", {"class": "Prior", "lengthscale": 2.0}) == bayes.Normal(2.0) == bayes.Prior(2.0)
+        assert records.build(value.kind, json.loads(json.dumps(records.spec(value)))) == value
+    assert records.build("prior", {"class": "Prior", "lengthscale": 2.0}) == bayes.Normal(2.0) == bayes.Prior(2.0)

@@ -1,6 +1,7 @@
-"""The same network through Bayesian eyes: prior, likelihood, q(omega), KL, objective, prediction. Looks at nn; nn never looks back.
+"""The same network through Bayesian eyes: prior, likelihood, q(omega), KL, objective, prediction.
 
-To add one of your own, subclass `Likelihood` or `Prior`, and write the KL of a noise under a prior with `kl.rule`.
+It looks at nn; nn never looks back. To add one of your own, subclass `Likelihood` or `Prior`, and write the
+KL of a noise under a prior with `kl.rule`.
 """
 
 from . import kl, posterior, rules
@@ -10,5 +11,5 @@ from .predictive import ZeroVarianceWarning
 from .prior import LogUniform, Normal, Prior
 from .regression import Gaussian, Heteroscedastic
 
-__all__ = ["Categorical", "Gaussian", "Heteroscedastic", "Likelihood", "LogUniform", "Normal", "Objective", "Prior",
-           "ZeroVarianceWarning", "kl", "posterior", "rules"]
+__all__ = ["Categorical", "Gaussian", "Heteroscedastic", "Likelihood", "LogUniform", "Normal", "Objective",
+           "Prior", "ZeroVarianceWarning", "kl", "posterior", "rules"]

@@ -1,16 +1,19 @@
-"""KL(q_theta(omega) || p(omega)), the sum over rays of -E_q log p(ray) - H(ray): a table of derivations, one for each q under each p.
+"""KL(q_theta(omega) || p(omega)), a sum over rays: a table of derivations, one for each q under each p.
 
-A *ray* is the set of K numbers that share one z: a column of a dense M (noise on inputs), a row (M_k, b_k) of a convolution (noise on
-outputs), a single weight (noise per weight). q is made proper by blurring every weight with N(0, s^2), s -> 0. Then
+A *ray* is the set of K numbers that share one z: a column of a dense M (noise on inputs), a row (M_k, b_k) of
+a convolution (noise on outputs), a single weight (noise per weight). q is made proper by blurring every
+weight with N(0, s^2), s -> 0. Then
 
     KL = sum over rays [ -E_q log p(ray)  -  H_phi(z)  -  (z continuous) log ||ray|| ] + C
 
-p gives the first term, from q's moments; q gives the second; C is infinite in the limit unless z is continuous and K = 1. So only
-differences of KL, and its gradient, mean anything, and no absolute ELBO is reported where C is infinite.
+p gives the first term, from q's moments; q gives the others; C is infinite in the limit unless z is
+continuous and K = 1. So only differences of KL, and its gradient, mean anything, and no absolute ELBO is
+reported where C is infinite.
 
-`bayes/rules/` holds the rows of the table. Each says what the KL is for one noise under one prior, as a weight decay and what is left of
-it; a row of your own is a function with `@kl.rule(MyNoise, MyPrior)`. A pair without a rule is an error: a noise is never taken for
-another. Sources: arXiv 1506.02142 appendix 4.2 (dropout); the files of `rules/` for the others.
+`bayes/rules/` holds the rows of the table. Each says what the KL is for one noise under one prior, as a
+weight decay and what is left of it; a row of your own is a function with `@kl.rule(MyNoise, MyPrior)`. A pair
+without a rule is an error: a noise is never taken for another. Sources: arXiv 1506.02142 appendix 4.2
+(dropout); the files of `rules/` for the others.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,18 +23,22 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import require
-from ..nn.noise import Delta
+from ..nn.layers import Layer
+from ..nn.network import Network
+from ..nn.noise import Delta, Noise
+from .prior import Prior
 
-CONSTANT = ("C, which no M changes: sum over rays of -K'/2 log(2 pi e s^2) - H(noise) + K/2 log(2 pi/l^2), K' = K for dropout, "
-            "K - 1 for Gaussian noise with H(noise) = 1/2 log(2 pi e variance); infinite as s -> 0 unless K' = 0. It depends on keep, "
-            "variance and l: losses at different ones do not compare")
+CONSTANT = ("C, which no M changes: sum over rays of -K'/2 log(2 pi e s^2) - H(noise) + K/2 log(2 pi/l^2), "
+            "K' = K for dropout, K - 1 for Gaussian noise with H(noise) = 1/2 log(2 pi e variance); infinite "
+            "as s -> 0 unless K' = 0. It depends on keep, variance and l: losses at different ones do not "
+            "compare")
 
 _rules: dict[tuple[type, type], Callable] = {}
 _pure: set[tuple[type, type]] = set()  # the pairs whose KL is a weight decay that no parameter changes
 
 
 class Decay(NamedTuple):
-    """KL = factor/2 ||param||^2: the part of a KL that is a weight decay. formula: of the factor, such as "keep l^2"."""
+    """KL = factor/2 ||param||^2: the part of a KL that is a weight decay; formula: the factor, "keep l^2"."""
 
     factor: float
     formula: str = ""
@@ -49,19 +56,20 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """What a rule returns, in nats: KL = sum over params of factor/2 ||param||^2 + sum of the terms' values, up to C."""
+    """What a rule returns: KL = sum over params of factor/2 ||param||^2 + sum of terms, in nats, up to C."""
 
     decay: Mapping = field(default_factory=dict)  # {param: Decay, or its factor alone}
     terms: tuple = ()
+    constant: float | None = None  # C, where it is finite: z continuous and K = 1
 
 
 @dataclass(frozen=True)
 class Q:
-    """What a rule is given: q of those parameters of one layer that are inside its noise; or, with noise Delta, of those outside."""
+    """What a rule is given: q of one layer's parameters inside its noise; or, by Delta, of those outside."""
 
     name: str  # of the layer
-    layer: object
-    noise: object
+    layer: Layer
+    noise: Noise
     params: Mapping  # {param: array}, the weights it speaks of
     phi: Mapping  # {name: array}, what the noise learns
 
@@ -74,19 +82,24 @@ class Q:
         """||ray||^2, in one row."""
         return self.layer.place.squares(list(self.params.values())).reshape(-1)
 
-    def along(self, a) -> dict:
-        """{param: the number of its ray for each of its entries, in a form that broadcasts}, from one for each ray, or a single one."""
+    def along(self, a: np.ndarray | float) -> dict:
+        """{param: `a` in a form that broadcasts}, each entry its ray's; `a`: one per ray, or one for all."""
         a = np.asarray(a)
         a = a if a.size == 1 else a.reshape(self.layer.place.units(self.layer))
         return {p: self.layer.place.along(a, array) for p, array in self.params.items()}
 
 
 def rule(noise: type, prior: type, pure_decay: bool = False) -> Callable:
-    """`@rule(nn.Bernoulli, bayes.Normal)`: the function below, of (q: Q, prior) -> Part, is the KL of that noise under that prior.
+    """`@rule(nn.Bernoulli, bayes.Normal)`: the function below, (q: Q, prior) -> Part, is the KL of that pair.
 
-    It holds for these very classes and for no subclass of theirs: another distribution has another KL. Parameters of a noisy layer that
-    are outside its noise, such as a dense bias, are those of `nn.Delta`. The last definition counts.
-    pure_decay: a promise that it returns the same weight decay for all parameters, and no terms: it is then asked once, not every step.
+    It holds for these very classes and for no subclass of theirs: another distribution has another KL.
+    Parameters of a noisy layer that are outside its noise, such as a dense bias, are those of `nn.Delta`. The
+    last definition counts.
+
+    noise: the class of q's noise.
+    prior: the class of p.
+    pure_decay: a promise that it returns the same weight decay for all parameters, and no terms: it is then
+                asked once, not every step.
     """
     def register(function):
         _rules[noise, prior] = function
@@ -95,18 +108,18 @@ def rule(noise: type, prior: type, pure_decay: bool = False) -> Callable:
     return register
 
 
-def find(noise, prior) -> Callable:
+def find(noise: Noise, prior: Prior) -> Callable:
     """The rule for this noise under this prior; an error that says what to write if there is none."""
     if (type(noise), type(prior)) not in _rules:
         q, p = type(noise).__name__, type(prior).__name__
         raise require.InputError(
-            f"the KL of {q} noise under the prior {p} is not known: write it as a function, @bayes.kl.rule({q}, {p}) above "
-            "def f(q, prior): return bayes.kl.Part(decay={param: factor}, terms=(bayes.kl.Term(name, value, grads),)); "
-            "see bayes/rules/dropout.py")
+            f"the KL of {q} noise under the prior {p} is not known: write it as a function, "
+            f"@bayes.kl.rule({q}, {p}) above def f(q, prior): return bayes.kl.Part(decay={{param: factor}}, "
+            "terms=(bayes.kl.Term(name, value, grads),)); see bayes/rules/dropout.py")
     return _rules[type(noise), type(prior)]
 
 
-def check(net, prior):
+def check(net: Network, prior: Prior) -> None:
     """An error if the KL of some layer is not known."""
     for name, layer in net.layers.items():
         inside, outside = _split(layer)
@@ -117,7 +130,7 @@ def check(net, prior):
                 find(noise, prior)
 
 
-def pure_decay(net, prior) -> bool:
+def pure_decay(net: Network, prior: Prior) -> bool:
     """Whether the KL is a weight decay that no parameter changes: see `rule`."""
     return all((type(noise), type(prior)) in _pure for layer in net.layers.values()
                for noise, params in zip((layer.noise, Delta()), _split(layer), strict=True) if params)
@@ -130,54 +143,61 @@ def _split(layer):
     return inside, [p for p in names if p not in inside]
 
 
-def parts(net, params: Mapping, prior) -> dict:
+def parts(net: Network, params: Mapping, prior: Prior) -> dict:
     """{layer: [Part, ...]}: the table's rows for every layer with weights."""
     out = {}
     for name, group in params.items():
         layer, out[name] = net.layers[name], []
         for noise, names in zip((layer.noise, Delta()), _split(layer), strict=True):
             if names:
-                q = Q(name, layer, noise, {p: group[p] for p in names}, layer.phi(group) if noise is layer.noise else {})
+                phi = layer.phi(group) if noise is layer.noise else {}
+                q = Q(name, layer, noise, {p: group[p] for p in names}, phi)
                 out[name].append(find(noise, prior)(q, prior))
     return out
 
 
-def decays(found) -> dict:
+def decays(found: list) -> dict:
     """{param: Decay} of one layer's parts."""
-    return {p: d if isinstance(d, Decay) else Decay(float(d)) for part in found for p, d in part.decay.items()}
+    return {p: d if isinstance(d, Decay) else Decay(float(d))
+            for part in found for p, d in part.decay.items()}
 
 
-def named(net, params: Mapping, prior) -> dict:
+def named(net: Network, params: Mapping, prior: Prior) -> dict:
     """{layer: [Term, ...]}: every term of the KL, weight decays too, with its formula; without gradients."""
     out = {}
     for name, found in parts(net, params, prior).items():
         group = params[name]
         inside, _ = _split(net.layers[name])
-        out[name] = [Term(p, d.factor / 2 * float(np.vdot(group[p], group[p])), {}, f"{d.formula or 'factor'}/2 ||{p}||^2",
-                          "outside the noise" if net.layers[name].noisy and p not in inside else "")
-                     for p, d in sorted(decays(found).items(), key=lambda item: list(group).index(item[0]))]
+        out[name] = []
+        for p, d in sorted(decays(found).items(), key=lambda item: list(group).index(item[0])):
+            half = d.factor / 2 * float(np.vdot(group[p], group[p]))
+            note = "outside the noise" if net.layers[name].noisy and p not in inside else ""
+            out[name].append(Term(p, half, {}, f"{d.formula or 'factor'}/2 ||{p}||^2", note))
         out[name] += [term for part in found for term in part.terms]
     return out
 
 
-def terms(net, params: Mapping, prior) -> dict:
+def terms(net: Network, params: Mapping, prior: Prior) -> dict:
     """{layer: {"M": value, "b": value, "rays": value, ...}}: the KL in nats, up to C, term by term."""
-    return {name: {term.name: term.value for term in found} for name, found in named(net, params, prior).items()}
+    return {name: {term.name: term.value for term in found}
+            for name, found in named(net, params, prior).items()}
 
 
-def value(net, params: Mapping, prior) -> float:
+def value(net: Network, params: Mapping, prior: Prior) -> float:
     """KL(q || p) in nats, up to the constant C (`kl.CONSTANT`)."""
     return sum(v for group in terms(net, params, prior).values() for v in group.values())
 
 
-def split(net, params: Mapping, prior, num_data: float = 1) -> tuple[dict, float, dict]:
-    """KL/N in its two halves: ({layer: {param: wd}}, the rest's value, the rest's gradient {layer: {param: array}}); no constant in it.
+def split(net: Network, params: Mapping, prior: Prior, num_data: float = 1) -> tuple[dict, float, dict]:
+    """KL/N as ({layer: {param: wd}}, the rest's value, the rest's gradient {layer: {param: array}}); no C.
 
     The gradient of KL/N is wd * param + the rest's; its value the sum of wd/2 ||param||^2 + the rest's.
     """
-    decay, rest, grads = {}, 0.0, {}
+    decay, grads = {}, {}
+    rest = 0.0
     for name, found in parts(net, params, prior).items():
-        decay[name] = {p: 0.0 for p in params[name]} | {p: d.factor / num_data for p, d in decays(found).items()}
+        decay[name] = dict.fromkeys(params[name], 0.0)
+        decay[name] |= {p: d.factor / num_data for p, d in decays(found).items()}
         for term in (term for part in found for term in part.terms):
             rest += term.value / num_data
             for p, g in term.grads.items():
@@ -187,17 +207,28 @@ def split(net, params: Mapping, prior, num_data: float = 1) -> tuple[dict, float
     return decay, rest, grads
 
 
-def grad(net, params: Mapping, prior, num_data: float = 1) -> dict:
+def grad(net: Network, params: Mapping, prior: Prior, num_data: float = 1) -> dict:
     """d (KL/N) / d theta in the shapes of params: wd * param and the rest of each rule. No constant in it."""
     decay, _, rest = split(net, params, prior, num_data)
-    return {name: {p: a.dtype.type(decay[name][p]) * a + rest.get(name, {}).get(p, 0) for p, a in group.items()}
+    return {name: {p: a.dtype.type(decay[name][p]) * a + rest.get(name, {}).get(p, 0)
+                   for p, a in group.items()}
             for name, group in params.items()}
 
 
-def weight_decay(net, params: Mapping, prior, num_data: float = 1, tau: float = 1.0) -> dict:
+def constant(net: Network, params: Mapping, prior: Prior) -> dict:
+    """{layer: C of its weights inside the noise, nats, or None where it is infinite}, for the noisy layers.
+
+    Weights outside all noise, such as a dense bias, are points: their C is infinite, and they are left out.
+    """
+    return {name: found[0].constant for name, found in parts(net, params, prior).items()
+            if net.layers[name].noisy}
+
+
+def weight_decay(net: Network, params: Mapping, prior: Prior, num_data: float = 1, tau: float = 1.0) -> dict:
     """{layer: {param: wd}}: the factor of SGD's "gradient + wd * param" that this KL is, or holds.
 
-    wd = l^2 E[z^2] / N beside the mean negative log-likelihood, and / (N tau) beside the mean of 1/2 ||y - f||^2; E[z^2] = keep for
-    dropout, and 1 for parameters outside the noise, such as a dense bias (a convolution's bias is inside).
+    wd = l^2 E[z^2]/N beside the mean negative log-likelihood, l^2 E[z^2]/(N tau) beside the mean of
+    1/2 ||y - f||^2. E[z^2] = keep for dropout, and 1 for parameters outside the noise, such as a dense bias
+    (a convolution's bias is inside).
     """
     return split(net, params, prior, num_data * tau)[0]

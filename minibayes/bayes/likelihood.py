@@ -1,23 +1,26 @@
-"""p(y | f): Likelihood, the class to subclass, and softmax for classes; each with -log p in nats and its derivative in f.
+"""p(y | f): Likelihood, the class to subclass, and softmax for classes: -log p in nats, its derivative in f.
 
-A likelihood owns all that depends on what y is: its targets, -log p, what is kept of each pass, and the prediction it makes of that.
+A likelihood owns all that depends on what y is: its targets, -log p, what is kept of each pass, and the
+prediction it makes of that.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..registry import Registered, check
 from . import targets
-from .prediction import ClassPrediction, RegressionPrediction
-from .summary import CategoricalSummary, RegressionSummary, log_softmax
+from .prediction import ClassPrediction, Prediction, RegressionPrediction
+from .summary import CategoricalSummary, RegressionSummary, Summary, log_softmax
 
 
 class Likelihood(Registered, kind="likelihood"):
-    """p(y | f). Subclass it as a frozen dataclass; for real targets `nll` and `mean_and_variance` must be written.
+    """p(y | f). Subclass it as a frozen dataclass; for real targets write `nll` and `mean_and_variance`.
 
         @dataclass(frozen=True)
-        class Poisson(bayes.Likelihood):                                # y ~ Poisson(e^f)
+        class Poisson(bayes.Likelihood):                            # y ~ Poisson(e^f)
             support = "count"
 
             def nll(self, f, y):
@@ -30,35 +33,48 @@ class Likelihood(Registered, kind="likelihood"):
     `minibayes.checks.likelihood` grades what was written.
     """
 
-    support = "real"  # what numbers y may be: "real", "positive", "unit" (from 0 to 1) or "count"; "label" for classes
-    normal = False  # whether p(y | f) is normal with the mean and variance of `mean_and_variance`: quantiles ask
+    support = "real"  # what numbers y may be: "real", "positive", "unit" (0 to 1) or "count"; or "label"
+    normal = False  # whether p(y | f) is normal, with the moments of `mean_and_variance`: quantiles ask
 
-    def targets(self, name: str, y, count: int, outputs: int) -> np.ndarray:
-        """y checked, with one row per input; an error that says what is wrong. By default numbers (count, outputs) in `support`."""
+    def targets(self, name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
+        """y checked, a row per input, or an error that says what is wrong: numbers (count, outputs) of `support`."""
         return targets.numbers(name, y, count, outputs, self.support)
 
     def nll(self, f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(-log p(y_n | f_n), df): nats, (B,), with every constant, and its derivative in f, (B, K), in the dtype of f."""
+        """(-log p(y_n | f_n), df): nats, (B,), with every constant; its derivative in f, (B, K)."""
         raise NotImplementedError(f"{type(self).__name__} must have nll(f, y)")
 
     def mean_and_variance(self, f: np.ndarray) -> tuple:
-        """E[y | f] and Var[y | f] for f (..., K): arrays (..., K'), or one number for a variance that does not change."""
+        """E[y | f], Var[y | f] for f (..., K): (..., K'), or one number for a variance that is constant."""
         raise NotImplementedError(f"{type(self).__name__} must have mean_and_variance(f)")
 
     def expected(self, f: np.ndarray) -> np.ndarray:
         """What a prediction's mean is the mean of, for f (..., K): E[y | f]."""
         return self.mean_and_variance(f)[0]
 
-    def summary(self, f: np.ndarray, weights: np.ndarray | None = None):
-        """What is kept of a block of passes f (T', N, K): a `summary.Summary`; weights: the passes' probabilities, 1/T by default."""
+    def summary(self, f: np.ndarray, weights: np.ndarray | None = None) -> Summary:
+        """What is kept of passes f (T', N, K). weights: the passes' probabilities, 1/T by default."""
         return RegressionSummary(f, self, weights)
 
-    def prediction(self, rule: str, summary, log_density, kept: np.ndarray | None = None):
-        """What a caller gets. log_density(y): log (1/T) sum_t p(y_n | f_tn), (N,);  kept: all passes (T, N, K), or None."""
+    def prediction(self, rule: str, summary: Summary, log_density: Callable,
+                   kept: np.ndarray | None = None) -> Prediction:
+        """What a caller gets.
+
+        rule: by which the passes were made.
+        summary: of all passes.
+        log_density: y -> log (1/T) sum_t p(y_n | f_tn), (N,).
+        kept: all passes, (T, N, K), or None.
+        """
         return RegressionPrediction(rule, summary, self, log_density, kept)
 
     def data_terms(self, scale: str, N: int, outputs: int, total: float) -> tuple:
-        """((name, formula, value, note), ...): -(N/B) sum_n log p(y_n | f_n) = total, taken apart; scale: "N/B " or ""."""
+        """((name, formula, value, note), ...): -(N/B) sum_n log p(y_n | f_n), taken apart.
+
+        scale: "N/B ", or "" where N = B.
+        N: examples in the data set.
+        outputs: K.
+        total: the sum of the values.
+        """
         return (("data", f"-{scale}sum_n log p(y_n | f_n)", total, "f_n = f(x_n, omega-hat)"),)
 
     def settings(self) -> tuple:
@@ -72,12 +88,12 @@ class Categorical(Likelihood):
 
     support = "label"
 
-    def targets(self, name: str, y, count: int, outputs: int) -> np.ndarray:
+    def targets(self, name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
         """y as int64 labels (count,) in 0..outputs-1, or an error that says what is wrong."""
         return targets.labels(name, y, count, outputs)
 
     def nll(self, f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(-log p(y_n | f_n), df) with df = d(-log p)/df = softmax(f) - onehot(y).      f (B, C), y (B,) -> (B,), (B, C)"""
+        """(-log p(y_n | f_n), softmax(f) - onehot(y)).      f (B, C), y (B,) -> (B,), (B, C)"""
         log_p = log_softmax(f)
         rows = np.arange(len(y))
         df = np.exp(log_p)
@@ -92,15 +108,14 @@ class Categorical(Likelihood):
     def summary(self, f: np.ndarray, weights: np.ndarray | None = None) -> CategoricalSummary:
         return CategoricalSummary(f, weights)
 
-    def prediction(self, rule: str, summary, log_density, kept: np.ndarray | None = None) -> ClassPrediction:
+    def prediction(self, rule: str, summary: CategoricalSummary, log_density: Callable,
+                   kept: np.ndarray | None = None) -> ClassPrediction:
         return ClassPrediction(rule, summary, kept)
 
     def data_terms(self, scale: str, N: int, outputs: int, total: float) -> tuple:
         return (("data", f"-{scale}sum_n log softmax(f_n)[y_n]", total, "f_n = f(x_n, omega-hat)"),)
 
 
-def check_likelihood(likelihood) -> Likelihood:
-    return check("likelihood", likelihood, Likelihood,
-                 "bayes.Categorical(), bayes.Gaussian(tau), bayes.Heteroscedastic() or another bayes.Likelihood")
-
-
+def check_likelihood(likelihood: object) -> Likelihood:
+    wanted = "bayes.Categorical(), bayes.Gaussian(tau), bayes.Heteroscedastic() or another bayes.Likelihood"
+    return check("likelihood", likelihood, Likelihood, wanted)

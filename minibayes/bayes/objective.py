@@ -1,6 +1,7 @@
 """L-hat(theta) = -(N/B) sum_n log p(y_n | f(x_n, omega-hat)) + KL(q || p): the only file that knows N.
 
-One minibatch and one omega-hat ~ q estimate the poster's L(theta) without bias; KL is counted once per data set, not per batch.
+One minibatch and one omega-hat ~ q estimate the poster's L(theta) without bias; KL is counted once per data
+set, not per batch.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ import numpy as np
 from .. import require
 from ..nn.network import Network
 from . import kl
+from .likelihood import Likelihood
+from .prior import Prior
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,23 @@ class Terms:
 
 @dataclass(frozen=True)
 class Objective:
-    """L-hat for a network, prior, likelihood and data-set size N. The draw of omega-hat is an argument: eps, which is z for fixed noise."""
+    """L-hat. The draw of omega-hat is an argument: eps, which is z for noise without parameters.
+
+    net: f(x, omega).
+    prior: p(omega).
+    likelihood: p(y | f).
+    num_data: N, examples in the data set.
+    """
 
     net: Network
-    prior: object
-    likelihood: object
+    prior: Prior
+    likelihood: Likelihood
     num_data: int
 
     def __post_init__(self):
         require.integer("num_data", self.num_data, 1)
         kl.check(self.net, self.prior)
-        object.__setattr__(self, "_constant", None)  # what kl_split gives, once, if nothing learned changes it; or False
+        object.__setattr__(self, "_constant", None)  # of kl_split, if nothing learned changes it; or False
 
     def terms(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict) -> Terms:
         """L-hat's terms for the minibatch (x, y) and the draw eps."""
@@ -58,17 +67,18 @@ class Objective:
         grads = {name: {p: grads[name][p] + g for p, g in group.items()} for name, group in of_kl.items()}
         return self.terms_of([nll], len(x), kl.value(self.net, params, self.prior)), grads
 
-    def data_term(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict, batch: int, **out) -> tuple[float, dict]:
+    def data_term(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict, batch: int,
+                  **out) -> tuple[float, dict]:
         """(sum_n -log p, its gradient / batch) of one shard of a minibatch of `batch` examples."""
         z = self.net.z(params, eps)                     # omega-hat = T(phi, eps)
         f, caches = self.net.forward(params, x, z)      # f_n = f(x_n, omega-hat)
         nll, df = self.likelihood.nll(f, y)             # -log p(y_n | f_n), and its derivative in f_n
         df = df * df.dtype.type(1 / batch)              # the mean over the minibatch
         _, grads = self.net.backward(params, caches, df, want_dx=False, **out)
-        return float(nll.sum(dtype=np.float64)), self.net.pull(params, eps, grads)  # dL/dz -> dL/dphi
+        return float(nll.sum(dtype=np.float64)), self.net.pull(params, eps, grads)      # dL/dz -> dL/dphi
 
     def kl_split(self, params: dict) -> tuple[dict, float, dict]:
-        """KL/N as (weight decay, the rest's value, the rest's gradient): see `kl.split`; only once where nothing learned can change it."""
+        """KL/N as `kl.split` gives it; asked for only once where nothing learned can change it."""
         if self._constant is None:
             object.__setattr__(self, "_constant", kl.split(self.net, params, self.prior, self.num_data)
                                if kl.pure_decay(self.net, self.prior) else False)

@@ -1,14 +1,15 @@
 """q_theta(omega): W_i = M_i diag(z_i). The network's noise, read as a distribution over weight matrices."""
 
 from .. import require
+from ..nn.network import Network
 
 
-def weights(net, params: dict, z: dict, name: str) -> dict:
+def weights(net: Network, params: dict, z: dict, name: str) -> dict:
     """omega-hat of one layer, {"W", "b"}: the matrices themselves, one for each row of z.
 
-    Dense: W_n = M diag(z_n), columns of M switched by the inputs' noise.                   W (B, K, D), b (K,)
-    Conv2d: the rows (M_k, b_k) times z_nijk, one row per kernel-patch pair; shared by the patches when noise_per="kernel".
-                                                              W (B, Ho, Wo, C_out, kh*kw*C_in), b (B, Ho, Wo, C_out)
+    Dense: W_n = M diag(z_n), columns of M switched by the inputs' noise.       W (B, K, D), b (K,)
+    Conv2d: the rows (M_k, b_k) times z_nijk, one per kernel-patch pair; with noise_per="kernel" shared by the
+    patches.                            W (B, Ho, Wo, C_out, kh*kw*C_in), b (B, Ho, Wo, C_out)
     A layer without noise gives M and b.
     """
     with_weights = [n for n, layer in net.layers.items() if layer.param_shapes()]
@@ -17,17 +18,18 @@ def weights(net, params: dict, z: dict, name: str) -> dict:
     return net.layers[name].weights(params[name], z.get(name))
 
 
-def mean(net, params: dict) -> dict:
-    """E_q[omega] = E[z] M by layer, in the shapes of the weights: the weights that "weight averaging" predicts with."""
-    return {name: {p: first * params[name][p] for p, (first, _) in group.items()} for name, group in moments(net, params).items()}
+def mean(net: Network, params: dict) -> dict:
+    """E_q[omega] = E[z] M, in the shapes of the weights: what "weight averaging" predicts with."""
+    return {name: {p: first * params[name][p] for p, (first, _) in group.items()}
+            for name, group in moments(net, params).items()}
 
 
-def second_moment(net, params: dict) -> dict:
+def second_moment(net: Network, params: dict) -> dict:
     """E_q[omega^2] = E[z^2] M^2, element by element, in the shapes of the weights."""
     return {name: {p: second * params[name][p] ** 2 for p, (_, second) in group.items()}
             for name, group in moments(net, params).items()}
 
 
-def moments(net, params: dict) -> dict:
-    """{layer: {param: (E[z], E[z^2])}}: the noise's moments for the weights that z multiplies, 1 for the others."""
+def moments(net: Network, params: dict) -> dict:
+    """{layer: {param: (E[z], E[z^2])}}: the noise's moments, for the weights that z multiplies; else 1."""
     return {name: net.layers[name].moments(group) for name, group in params.items()}

@@ -1,25 +1,28 @@
-"""p(omega): the poster's N(0, l^-2 I) with lengthscale l (l = 1 on the poster), and Prior, the class to subclass for one of your own."""
+"""p(omega): the poster's N(0, l^-2 I), of length-scale l = 1 there, and Prior, the class to subclass."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import require
+from ..nn.network import Network
 from ..registry import Registered, check
 
 
 class Prior(Registered, kind="prior"):
     """p(omega), every weight and bias independently. Prior(lengthscale) is Normal(lengthscale), the poster's.
 
-    For one of your own subclass it as a frozen dataclass with `log_p` and `draw`, and write the KL of a noise under it: `bayes.kl.rule`.
+    For one of your own subclass it as a frozen dataclass with `log_p` and `draw`, and write the KL of a noise
+    under it: `bayes.kl.rule`.
     """
 
     def __new__(cls, *args, **kwargs):
         return super().__new__(Normal if cls is Prior else cls)
 
-    def check(self, layer: str):
+    def check(self, layer: str) -> None:
         """An error if the prior says nothing of that layer."""
 
     def log_p(self, layer: str, w: np.ndarray) -> tuple[float, np.ndarray]:
@@ -34,23 +37,28 @@ class Prior(Registered, kind="prior"):
         """((name, formula, value, unit), ...): what stands in a table for one layer."""
         return ()
 
-    def sample(self, net, rng, dtype=np.float32) -> dict:
-        """omega ~ p(omega) in the shapes of net's weights: run it with all noise at 1 to draw a function from the prior."""
+    def sample(self, net: Network, rng: np.random.Generator | int, dtype: DTypeLike = np.float32) -> dict:
+        """omega ~ p(omega), {layer: {param: array}}: with all noise at 1, a function drawn from the prior."""
         rng = np.random.default_rng(rng)
-        return {name: {p: self.draw(rng, name, shape).astype(dtype) for p, shape in layer.param_shapes().items()}
+        return {name: {p: self.draw(rng, name, shape).astype(dtype)
+                       for p, shape in layer.param_shapes().items()}
                 for name, layer in net.layers.items() if layer.param_shapes()}
 
 
 @dataclass(frozen=True)
 class Normal(Prior, formerly="Prior"):
-    """Every weight and bias ~ N(0, l^-2), independently. lengthscale: one l > 0, or {layer name: l} for all layers with weights."""
+    """Every weight and bias ~ N(0, l^-2), independently.
+
+    lengthscale: l > 0, 1 by default; or {layer name: l}, for all layers with weights.
+    """
 
     lengthscale: float | Mapping = 1.0
 
     def __post_init__(self):
         l = self.lengthscale
         if isinstance(l, Mapping):
-            l = {name: require.real(f"lengthscale[{name!r}]", value, 0, open_low=True) for name, value in l.items()}
+            l = {name: require.real(f"lengthscale[{name!r}]", value, 0, open_low=True)
+                 for name, value in l.items()}
         else:
             l = require.real("lengthscale", l, 0, open_low=True)
         object.__setattr__(self, "lengthscale", l)
@@ -60,10 +68,11 @@ class Normal(Prior, formerly="Prior"):
         if not isinstance(self.lengthscale, Mapping):
             return float(self.lengthscale)
         if layer not in self.lengthscale:
-            raise require.InputError(f"lengthscale has no value for layer {layer!r}, only for {list(self.lengthscale)}")
+            raise require.InputError(f"lengthscale has no value for layer {layer!r}, only for "
+                                     f"{list(self.lengthscale)}")
         return float(self.lengthscale[layer])
 
-    def check(self, layer: str):
+    def check(self, layer: str) -> None:
         self.of(layer)
 
     def log_p(self, layer: str, w: np.ndarray) -> tuple[float, np.ndarray]:
@@ -80,14 +89,15 @@ class Normal(Prior, formerly="Prior"):
 
 @dataclass(frozen=True)
 class LogUniform(Prior):
-    """p(log |w|) = const on weights under the noise: improper, so there is nothing to draw; weights without noise are left alone.
+    """p(log |w|) = const on weights under the noise: improper, so there is nothing to draw.
 
-    The prior of variational dropout (Kingma, Salimans and Welling, arXiv 1506.02557), under which the KL does not depend on M.
+    The prior of variational dropout (Kingma, Salimans and Welling, arXiv 1506.02557), under which the KL does
+    not depend on M. Weights without noise are left alone.
     """
 
     def draw(self, rng: np.random.Generator, layer: str, shape: tuple) -> np.ndarray:
         raise require.InputError("prior LogUniform is improper: nothing can be drawn from it")
 
 
-def check_prior(prior) -> Prior:
+def check_prior(prior: object) -> Prior:
     return check("prior", prior, Prior, "a bayes.Prior")

@@ -1,8 +1,10 @@
-"""(1/T) sum_t g(omega-hat_t), streamed: moments, entropies and votes over passes in memory that does not grow with T.
+"""(1/T) sum_t g(omega-hat_t), streamed: moments, entropies and votes, in memory that does not grow with T.
 
-A summary takes blocks f (T', N, K) of network outputs and merges with others; the order is fixed by the caller, so results do not depend on
-threads. Moments are merged by the rule of Chan, Golub and LeVeque (1979). With `weights` (T',), which add up to 1 over all blocks, the
-passes are every omega and their probabilities: the same classes then hold exact expectations (`truth.exact`).
+A summary takes blocks f (T', N, K) of network outputs and merges with others; the order is fixed by the
+caller, so results do not depend on threads. Moments are merged by the rule of Chan, Golub and LeVeque (1979).
+
+With `weights` (T',), which add up to 1 over all blocks, the passes are every omega and their probabilities:
+the same classes then hold exact expectations (`truth.exact`).
 """
 
 import numpy as np
@@ -15,7 +17,7 @@ def log_softmax(f: np.ndarray) -> np.ndarray:
 
 
 class Moments:
-    """Count, mean and sum of squared deviations over the first axis; the weight is the count, or the sum of the weights."""
+    """Count, mean and sum of squared deviations over the first axis; weight: the count, if none are given."""
 
     def __init__(self, values: np.ndarray, weights: np.ndarray | None = None):
         self.count = len(values)
@@ -28,7 +30,7 @@ class Moments:
             self.mean = np.tensordot(weights / self.weight, values, 1)
             self.squares = np.tensordot(weights, (values - self.mean) ** 2, 1)
 
-    def merge(self, other: "Moments"):
+    def merge(self, other: "Moments") -> None:
         weight, delta = self.weight + other.weight, other.mean - self.mean
         self.squares = self.squares + other.squares + delta**2 * (self.weight * other.weight / weight)
         self.mean = self.mean + delta * (other.weight / weight)
@@ -48,7 +50,7 @@ class Moments:
 
 
 class LogMean:
-    """log (1/T) sum_t exp(v_t), by a running log-sum-exp: the average is of probabilities, its logarithm is taken last."""
+    """log (1/T) sum_t exp(v_t), by a running log-sum-exp: an average of probabilities, its log taken last."""
 
     def __init__(self, values: np.ndarray, weights: np.ndarray | None = None):
         self.weight = len(values) if weights is None else float(weights.sum())
@@ -56,9 +58,10 @@ class LogMean:
         top = np.where(np.isfinite(top), top, 0)  # the largest exponential is 1; all -inf stay -inf
         with np.errstate(divide="ignore", over="ignore"):
             shifted = np.exp(values - top)
-            self.log_sum = top + np.log(shifted.sum(axis=0) if weights is None else np.tensordot(weights, shifted, 1))
+            total = shifted.sum(axis=0) if weights is None else np.tensordot(weights, shifted, 1)
+            self.log_sum = top + np.log(total)
 
-    def merge(self, other: "LogMean"):
+    def merge(self, other: "LogMean") -> None:
         self.log_sum = np.logaddexp(self.log_sum, other.log_sum)
         self.weight += other.weight
 
@@ -74,17 +77,17 @@ class Sameness:
         self.first = f[0].copy()
         self.constant = (f == f[:1]).all(axis=(0, 2))
 
-    def merge(self, other: "Sameness"):
+    def merge(self, other: "Sameness") -> None:
         self.constant = self.constant & other.constant & (self.first == other.first).all(axis=1)
 
 
 class Summary:
-    """What is known of the passes so far. `averaged`: the Moments of what a prediction's mean is the mean of."""
+    """What is known of the passes so far. `averaged`: the Moments of what a prediction's mean is."""
 
     def __init__(self, f: np.ndarray):
         self.sameness = Sameness(f)
 
-    def merge(self, other: "Summary"):
+    def merge(self, other: "Summary") -> None:
         for name, part in vars(self).items():
             if hasattr(part, "merge"):
                 part.merge(getattr(other, name))
@@ -104,7 +107,7 @@ class CategoricalSummary(Summary):
         votes = f.argmax(axis=-1)
         self.votes = np.stack([one @ (votes == c) for c in range(f.shape[-1])], axis=-1)
 
-    def merge(self, other: "CategoricalSummary"):
+    def merge(self, other: "CategoricalSummary") -> None:
         super().merge(other)
         self.votes = self.votes + other.votes
 
@@ -114,12 +117,13 @@ class CategoricalSummary(Summary):
 
 
 class RegressionSummary(Summary):
-    """Regression outputs: the moments over passes of the mean of y, and of its variance if that differs from pass to pass."""
+    """Regression outputs: the moments over passes of y's mean, and of its variance if that varies."""
 
-    def __init__(self, f: np.ndarray, likelihood, weights: np.ndarray | None = None):
+    def __init__(self, f: np.ndarray, likelihood: object, weights: np.ndarray | None = None):
         super().__init__(f)
         mean, variance = likelihood.mean_and_variance(f.astype(np.float64))
-        self.outputs, self.width = Moments(mean, weights), f.shape[-1]
+        self.outputs = Moments(mean, weights)
+        self.width = f.shape[-1]
         self.noise = Moments(variance, weights) if np.ndim(variance) else float(variance)
 
     @property
@@ -127,8 +131,8 @@ class RegressionSummary(Summary):
         return self.outputs
 
 
-def concatenate(summaries):
-    """One summary for all inputs from summaries of consecutive groups of inputs (each over the same passes)."""
+def concatenate(summaries: list) -> Summary | LogMean:
+    """One summary for all inputs, from summaries of consecutive groups of inputs over the same passes."""
     first = summaries[0]
     out = object.__new__(type(first))
     for name, part in vars(first).items():

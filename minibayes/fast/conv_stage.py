@@ -33,18 +33,18 @@ class ConvPool(Plain):
         self.no_noise, self._shapes = np.ones((1, 1, 1, conv.c_out), np.uint8), {}
 
     def forward(self, params, x, z, work):
-        params, x = params[self.name], self.padded(x, work)
+        M, b, x = params[self.name]["M"], params[self.name]["b"], self.padded(x, work)
         out = self._out(x, work)
         arg = work((self.name, "arg"), out.shape, np.uint8)
         slope = work((self.name, "slope"), out.shape, x.dtype)
-        kernels.conv_pool(x, self._matrix(params), params["b"], self.noise(z, x.dtype), self.geometry,
+        kernels.conv_pool(x, self._matrix(M), b, self.noise(z, x.dtype), self.geometry,
                           *self._scratch(x, work), out, arg, slope)
-        return out, (x, arg, slope)
+        return out, (x, M, arg, slope)
 
     def value(self, params, x, z, work):
-        params, x = params[self.name], self.padded(x, work)
+        M, b, x = params[self.name]["M"], params[self.name]["b"], self.padded(x, work)
         out = self._out(x, work)
-        kernels.conv_pool_value(x, self._matrix(params), params["b"], self.noise(z, x.dtype), self.geometry,
+        kernels.conv_pool_value(x, self._matrix(M), b, self.noise(z, x.dtype), self.geometry,
                                 *self._scratch(x, work), out)
         return out
 
@@ -60,7 +60,7 @@ class ConvPool(Plain):
 
     def before_noise(self, params, x, work):
         """y = M . patch, (N, Ho, Wo, K), without the bias."""
-        x, matrix = self.padded(x, work), self._matrix(params[self.name])
+        x, matrix = self.padded(x, work), self._matrix(params[self.name]["M"])
         y = work((self.name, "prefix"), (len(x), *self.response_shape(x)), x.dtype)
         cols, _ = self._scratch(x, work)
         for image, response in zip(x, y, strict=True):
@@ -79,11 +79,11 @@ class ConvPool(Plain):
         kernels.noisy_max_pool_value(y.reshape(-1), H * W * C, W * C, W, b, z, self.geometry, repeat, out)
 
     def backward(self, params, cache, df, want_dx, work, out):
-        x, arg, slope = cache
-        M, p = params[self.name]["M"], self.layer.padding
+        x, M, arg, slope = cache
+        df, p = in_rows(df, x.dtype), self.layer.padding
         out = grads_like(params[self.name]) if out is None else out[self.name]
         delta = work((self.name, "delta"), df.shape, df.dtype)
-        count = kernels.noisy_max_pool_backward(np.ascontiguousarray(df), slope, delta, out["b"])
+        count = kernels.noisy_max_pool_backward(df, slope, delta, out["b"])
         dense = count > SPARSE * len(x) * math.prod(self.response_shape(x))
         dx = work((self.name, "dx"), x.shape, df.dtype) if want_dx else x
         products = self._dense_products if dense else self._sparse_products
@@ -120,13 +120,13 @@ class ConvPool(Plain):
     def noise(self, z, dtype):
         """This layer's z as the kernels take it."""
         z = z.get(self.name, self.no_noise)
-        return in_rows(z if z.dtype == np.uint8 else z.astype(dtype, copy=False))
+        return in_rows(z, None if z.dtype == np.uint8 else dtype)
 
     def padded(self, x, work):
         """x inside a frame of zeros."""
         p, (B, H, W, C) = self.layer.padding, x.shape
         if not p:
-            return np.ascontiguousarray(x)
+            return in_rows(x)
         framed = work((self.name, "framed"), (B, H + 2 * p, W + 2 * p, C), x.dtype)
         framed[...] = 0
         framed[:, p:-p, p:-p] = x
@@ -140,9 +140,9 @@ class ConvPool(Plain):
             self._shapes[image] = self.layer.output_shape((image[0] - 2 * p, image[1] - 2 * p, image[2]))
         return self._shapes[image]
 
-    def _matrix(self, params):
+    def _matrix(self, M):
         """M as a matrix, a kernel a row, its columns in the order that `kernels.respond` wants."""
-        M = params["M"].transpose(0, 3, 1, 2) if self.geometry.narrow else params["M"]
+        M = M.transpose(0, 3, 1, 2) if self.geometry.narrow else M
         return np.ascontiguousarray(M).reshape(len(M), -1)
 
     def _scratch(self, x, work):

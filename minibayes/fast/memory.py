@@ -61,9 +61,10 @@ class StepMemory:
         taken here: there are no tasks.
         """
         trees = self.grads(count)
-        for layer, param, array in leaves(rest or {}):
-            trees[0][layer][param] += array
-        decay = [decay.get(layer, {}).get(param, 0.0) for layer, param, _ in self._leaves]
+        if rest:
+            for layer, param, array in leaves(rest):
+                trees[0][layer][param] += array
+        decay = [decay[layer].get(param, 0.0) if layer in decay else 0.0 for layer, param, _ in self._leaves]
         if decay != self._decay:  # most often it is the last step's
             self._decay, self._decays = decay, np.array(decay, self.dtype)
         return (self._flat_step if self._flat else self._own_step)(params, state, count, parts)
@@ -74,11 +75,11 @@ class StepMemory:
 
     def _flat_step(self, params, state, count, parts):
         old, trees = self._sets[self._turn], self._trees[self._turn]
-        given = {"theta": params} | {slot: state[slot] for slot in self.optimizer.slots}
-        for name, tree in given.items():
-            if tree is not trees[name]:  # the first step, or a state from a checkpoint
+        for name, held in trees.items():
+            tree = params if name == "theta" else state[name]
+            if tree is not held:  # the first step, or a state from a checkpoint
                 for layer, param, array in leaves(tree):
-                    trees[name][layer][param][...] = array
+                    held[layer][param][...] = array
         self._turn = 1 - self._turn
         new, trees = self._sets[self._turn], self._trees[self._turn]
         rate = self.optimizer.rate_at(state["step"])
@@ -89,8 +90,8 @@ class StepMemory:
                        decay=self._decays, rate=self._rates, step=state["step"], old=old, new=new,
                        penalty=self._penalty)
         tasks = [partial(step, rows) for rows in slices(self._size, size)]
-        slots = {slot: trees[slot] for slot in self.optimizer.slots}
-        return tasks, trees["theta"], {"step": state["step"] + 1} | slots
+        state = {"step": state["step"] + 1} | trees
+        return tasks, state.pop("theta"), state
 
     def _own_step(self, params, state, count, parts):
         grads, self._penalty[:] = self._grads[0].copy(), 0

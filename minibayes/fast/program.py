@@ -74,9 +74,9 @@ class Program(Network):
                  out: Tree | None = None) -> tuple[np.ndarray | None, Tree]:
         """As Network.backward; `out` has arrays for the gradients to be written into, in any memory order."""
         given = out
-        if given is not None and any(not given[name][p].flags.carray for name, p, _ in self._compiled):
+        if given is not None and not all([given[name][p].flags.carray for name, p, _ in self._compiled]):
             out = None
-        params, work, grads, dx = self.ready(params, df.dtype), self.work, {}, in_rows(df)
+        work, grads, dx = self.work, {}, in_rows(df)
         for stage in reversed(self.stages):
             last = stage is self._first and not want_dx
             dx, more = stage.backward(params, caches[stage.name], dx, not last, work, out)
@@ -106,21 +106,20 @@ class Program(Network):
         for name, p, shape in self._compiled:
             array = params[name][p]
             if array.shape != shape or array.dtype != dtype:
-                raise require.InputError(f"params[{name!r}][{p!r}] must be {shape} of {dtype}, like x and "
-                                         f"df, got {array.shape} of {array.dtype}")
+                raise require.InputError(f"params[{name!r}][{p!r}] must be {shape} of {dtype}, like x, "
+                                         f"got {array.shape} of {array.dtype}")
             if not array.flags.carray:
                 copies.setdefault(name, dict(params[name]))[p] = in_rows(array)
         return dict(params) | copies if copies else params
 
     def _check_noise(self, x, z):
         """Network's check of z where it is not what `draw` gives."""
-        if x.shape[1:] not in self._noise_shapes:
+        if x.shape not in self._noise_shapes:
             shapes = self.shapes(x.shape[1:])
-            noise_shapes = {name: self.layers[name].noise_shape(shapes[name][0]) for name in self.noisy}
-            self._noise_shapes[x.shape[1:]] = noise_shapes
-        wanted = self._noise_shapes[x.shape[1:]]
-        usual = [np.shape(z.get(name)) == (len(x), *shape) for name, shape in wanted.items()]
-        if len(z) != len(wanted) or not all(usual):
+            self._noise_shapes[x.shape] = {name: (len(x), *self.layers[name].noise_shape(shapes[name][0]))
+                                           for name in self.noisy}
+        wanted = self._noise_shapes[x.shape]
+        if len(z) != len(wanted) or not all([n in z and z[n].shape == s for n, s in wanted.items()]):
             self._check(x, z)
 
 

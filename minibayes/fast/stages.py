@@ -137,7 +137,7 @@ class DenseStack(Plain):
         self.relu[-1] = True
 
     def forward(self, params, x, z, work):
-        x = np.ascontiguousarray(x)
+        x = in_rows(x)
         Ms, bs = self._params(params)
         zs, noisy = self._noise(z, x.dtype)
         xzs, fs, ds = self._arrays(len(x), x.dtype, work)
@@ -149,8 +149,8 @@ class DenseStack(Plain):
         grads = {name: grads_like(params[name]) if out is None else out[name] for name in self.layers}
         dMs, dbs = self._params(grads)
         dx = work((self.name, "dx"), x.shape, x.dtype) if want_dx else x
-        kernels.dense_stack_backward(np.ascontiguousarray(df), x, Ms, zs, noisy, tuple(self.relu), xzs, fs,
-                                     ds, dMs, dbs, want_dx, dx)
+        kernels.dense_stack_backward(in_rows(df, x.dtype), x, Ms, zs, noisy, tuple(self.relu), xzs, fs, ds,
+                                     dMs, dbs, want_dx, dx)
         return dx if want_dx else None, dict(reversed(grads.items()))  # as from the layers, the last first
 
     def before_noise(self, params, x, work):
@@ -165,11 +165,10 @@ class DenseStack(Plain):
 
     def _noise(self, z, dtype):
         """(zs, noisy): z by layer, all of one dtype as compiled code wants it, and whether there is any."""
-        noisy = tuple([name in z for name in self.layers])
         zs = [z.get(name, NO_NOISE) for name in self.layers]
-        if any([a.dtype != np.uint8 for a in zs]):
-            zs = [a.astype(dtype, copy=False) for a in zs]
-        return tuple([in_rows(a) for a in zs]), noisy
+        noisy = tuple([a is not NO_NOISE for a in zs])
+        one = dtype if any([a.dtype != np.uint8 for a in zs]) else None
+        return tuple([in_rows(a, one) for a in zs]), noisy
 
     def _arrays(self, count, dtype, work):
         """(z o x, f, df) of every layer, for as many rows as last time or else anew."""
@@ -181,12 +180,14 @@ class DenseStack(Plain):
         return held
 
 
-def in_rows(array: np.ndarray) -> np.ndarray:
-    """The array, or a copy if its rows do not follow one another in memory or it cannot be written to.
+def in_rows(array: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:
+    """The array, or a copy if it is read-only, of another dtype, or not row after row in memory.
 
     For another kind of array kernels would be compiled anew.
     """
-    return array if array.flags.carray else np.array(array, order="C")
+    if array.flags.carray and (dtype is None or array.dtype == dtype):
+        return array
+    return np.array(array, dtype, order="C")
 
 
 def grads_like(params: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

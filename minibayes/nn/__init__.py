@@ -14,6 +14,6 @@ from .optimizers import SGD, Adam, Optimizer
 from .place import Inputs, Outputs, Place
 from .weight_noise import Local, Weights
 
-__all__ = ["SGD", "Adam", "Bernoulli", "Conv2d", "Delta", "Dense", "Flatten", "Gaussian", "Inputs", "Key", "Layer",
-           "LearnedGaussian", "Local", "MaxPool2d", "Network", "Noise", "Optimizer", "Outputs", "Place", "ReLU", "Rows", "ShapeError",
-           "Tanh", "Weights"]
+__all__ = ["SGD", "Adam", "Bernoulli", "Conv2d", "Delta", "Dense", "Flatten", "Gaussian", "Inputs", "Key",
+           "Layer", "LearnedGaussian", "Local", "MaxPool2d", "Network", "Noise", "Optimizer", "Outputs",
+           "Place", "ReLU", "Rows", "ShapeError", "Tanh", "Weights"]

@@ -11,10 +11,10 @@ from .layers import Layer
 class ReLU(Layer):
     """y = max(x, 0)."""
 
-    def forward(self, params: dict, x: np.ndarray, z=1) -> tuple:
+    def forward(self, params: dict, x: np.ndarray, z: np.ndarray | int = 1) -> tuple:
         return np.maximum(x, 0), x > 0
 
-    def backward(self, params: dict, cache, df: np.ndarray) -> tuple:
+    def backward(self, params: dict, cache: np.ndarray, df: np.ndarray) -> tuple:
         return df * cache, {}                           # dy/dx = [x > 0]
 
 
@@ -22,11 +22,11 @@ class ReLU(Layer):
 class Tanh(Layer):
     """y = tanh x."""
 
-    def forward(self, params: dict, x: np.ndarray, z=1) -> tuple:
+    def forward(self, params: dict, x: np.ndarray, z: np.ndarray | int = 1) -> tuple:
         y = np.tanh(x)
         return y, y
 
-    def backward(self, params: dict, cache, df: np.ndarray) -> tuple:
+    def backward(self, params: dict, cache: np.ndarray, df: np.ndarray) -> tuple:
         return df * (1 - cache * cache), {}             # dy/dx = 1 - y^2
 
 
@@ -37,8 +37,8 @@ class Flatten(Layer):
     def output_shape(self, shape: tuple) -> tuple:
         return (int(np.prod(shape)),)
 
-    def forward(self, params: dict, x: np.ndarray, z=1) -> tuple:
+    def forward(self, params: dict, x: np.ndarray, z: np.ndarray | int = 1) -> tuple:
         return x.reshape(len(x), -1), x.shape
 
-    def backward(self, params: dict, cache, df: np.ndarray) -> tuple:
+    def backward(self, params: dict, cache: tuple, df: np.ndarray) -> tuple:
         return df.reshape(cache), {}

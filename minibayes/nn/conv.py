@@ -1,4 +1,4 @@
-"""y_nijk = z_nijk (M_k . patch_nij + b_k), and y = max over a window: convolution and pooling of channels-last images."""
+"""y_nijk = z_nijk (M_k . patch_nij + b_k), y = max over a window: convolution and pooling, channels last."""
 
 from dataclasses import dataclass, field
 
@@ -12,16 +12,22 @@ from .place import Outputs, Place, check_place, linear
 
 @dataclass(frozen=True)
 class Conv2d(Linear):
-    """y_nijk = z_nijk (M_k . patch_nij + b_k): one Bernoulli variable per kernel-patch pair, bias included.
+    """y_nijk = z_nijk (M_k . patch_nij + b_k): one z per kernel-patch pair, bias included.
 
-    The row (M_k, b_k) times z_nijk is the poster's W = M diag(z) for the inner product of kernel k with patch (i, j): dropout
-    *after* the convolution and before pooling (arXiv 1506.02158, section 3). M (C_out, kh, kw, C_in), b (C_out,).
+    The row (M_k, b_k) times z_nijk is the poster's W = M diag(z) for the inner product of kernel k with patch
+    (i, j): dropout *after* the convolution and before pooling (arXiv 1506.02158, section 3).
+    M (C_out, kh, kw, C_in), b (C_out,).
 
-    c_in, c_out: channels.   kernel, stride, padding: pixels; the kernel is square, the frame of padding is zeros.
-    noise: as for nn.Dense.
-    noise_per: "patch", z (B, Ho, Wo, C_out); "kernel", one z per kernel and image, z (B, 1, 1, C_out).
-    init_scheme: "xavier", "he" or "lecun".
-    place: nn.Outputs() as above; nn.Weights(), one kernel per image; nn.Local(): see `nn.place`.
+    c_in: channels of the images.
+    c_out: channels of the responses, one for each kernel.
+    kernel: pixels; it is square.
+    stride: pixels, 1 by default.
+    padding: pixels of zeros around the image, 0 by default.
+    noise: of z, as for nn.Dense.
+    noise_per: "patch" (by default), one z per kernel and patch, z (B, Ho, Wo, C_out);
+               "kernel", one z per kernel and image, z (B, 1, 1, C_out).
+    init_scheme: of M, "xavier" (by default), "he" or "lecun"; b starts at 0.
+    place: nn.Outputs() by default, as above; nn.Weights(), one kernel per image; nn.Local(): see `nn.place`.
     """
 
     c_in: int
@@ -58,7 +64,8 @@ class Conv2d(Linear):
     def output_shape(self, shape: tuple) -> tuple:
         if len(shape) != 3 or shape[2] != self.c_in:
             raise ShapeError(f"takes images of shape (H, W, {self.c_in})", shape)
-        return tuple(window_count(size, self.kernel, self.stride, self.padding) for size in shape[:2]) + (self.c_out,)
+        size = (window_count(pixels, self.kernel, self.stride, self.padding) for pixels in shape[:2])
+        return (*size, self.c_out)
 
     def response_noise_shape(self, shape: tuple) -> tuple:
         return self.output_shape(shape) if self.noise_per == "patch" else (1, 1, self.c_out)
@@ -68,7 +75,7 @@ class Conv2d(Linear):
         return self.noisy and self.place == Outputs() and self.noise_per == "patch"
 
     def patches(self, x: np.ndarray) -> np.ndarray:
-        """rows[n, i, j] = patch (i, j) of image n.                                     (B, Ho, Wo, kh*kw*C_in)"""
+        """rows[n, i, j] = patch (i, j) of image n.                             (B, Ho, Wo, kh*kw*C_in)"""
         k = self.kernel
         rows = np.empty((len(x), *self.output_shape(x.shape[1:])[:2], k * k * self.c_in), x.dtype)
         kernels.im2col(np.ascontiguousarray(x), k, k, self.stride, self.padding, rows)
@@ -79,11 +86,11 @@ class Conv2d(Linear):
         rows = self.patches(x)
         return linear(rows, params["M"].reshape(self.c_out, -1)) + params["b"], rows    # (B, Ho, Wo, C_out)
 
-    def forward(self, params: dict, x: np.ndarray, z=1) -> tuple:
+    def forward(self, params: dict, x: np.ndarray, z: np.ndarray | int = 1) -> tuple:
         y, cache = self.place.forward(self, params, self.patches(x), z)                # (B, Ho, Wo, C_out)
         return y, (cache, x.shape)
 
-    def backward(self, params: dict, cache, df: np.ndarray) -> tuple:
+    def backward(self, params: dict, cache: tuple, df: np.ndarray) -> tuple:
         cache, shape = cache
         drows, grads = self.place.backward(self, params, cache, df)
         grads["M"] = grads["M"].reshape(params["M"].shape)
@@ -94,17 +101,19 @@ class Conv2d(Linear):
 
 @dataclass(frozen=True)
 class MaxPool2d(Layer):
-    """y_nijc = max over a size x size window of x; a window that does not fit is left out. Of equal maxima, the first in reading order.
+    """y_nijc = max over a size x size window of x. Of equal maxima, the first in reading order.
 
-    size: pixels.   stride: the window size by default: windows side by side.
+    size: pixels of the window's side.
+    stride: pixels; `size` by default, windows side by side. A window that does not fit is left out.
     """
 
     size: int
     stride: int | None = None
 
     def __post_init__(self):
+        stride = self.size if self.stride is None else self.stride
         object.__setattr__(self, "size", require.integer("size", self.size, 1, 255))
-        object.__setattr__(self, "stride", require.integer("stride", self.size if self.stride is None else self.stride, 1))
+        object.__setattr__(self, "stride", require.integer("stride", stride, 1))
 
     def input_shape(self) -> tuple:
         return (None, None, None)
@@ -114,13 +123,13 @@ class MaxPool2d(Layer):
             raise ShapeError("takes images of shape (H, W, C)", shape)
         return tuple(window_count(size, self.size, self.stride, 0) for size in shape[:2]) + shape[2:]
 
-    def forward(self, params: dict, x: np.ndarray, z=1) -> tuple:
+    def forward(self, params: dict, x: np.ndarray, z: np.ndarray | int = 1) -> tuple:
         shape = (len(x), *self.output_shape(x.shape[1:]))
         y, arg = np.empty(shape, x.dtype), np.empty(shape, np.uint16)
         kernels.max_pool(np.ascontiguousarray(x), self.size, self.stride, y, arg)
         return y, (arg, x.shape)
 
-    def backward(self, params: dict, cache, df: np.ndarray) -> tuple:
+    def backward(self, params: dict, cache: tuple, df: np.ndarray) -> tuple:
         arg, shape = cache
         dx = np.empty(shape, df.dtype)                  # dL/dx: df goes to the (first) argmax of its window
         kernels.max_pool_backward(np.ascontiguousarray(df), arg, self.size, self.stride, dx)
@@ -132,7 +141,7 @@ class MaxPool2d(Layer):
 
 
 def window_count(size: int, kernel: int, stride: int, padding: int) -> int:
-    """How many windows of `kernel` fit into `size` pixels with `padding` on both sides: floor((size + 2p - k)/s) + 1."""
+    """floor((size + 2 padding - kernel)/stride) + 1: how many windows fit into `size` pixels."""
     count = (size + 2 * padding - kernel) // stride + 1
     if count < 1:
         raise ShapeError(f"a window of {kernel} does not fit into {size} pixels with padding {padding}")

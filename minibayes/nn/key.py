@@ -1,8 +1,8 @@
-"""Which random numbers: every draw is a pure function of (seed, pass, layer, example, place), whatever the order of evaluation.
+"""Which random numbers: pure functions of (seed, pass, layer, example, place), in any order of evaluation.
 
-A Key names a seed, a pass and a layer, Rows name the examples. What is drawn from them (`uniform`, `normal`, `bernoulli`) depends on
-nothing else: not on how a batch is cut, not on the number of threads, not on what was drawn before. So a noise of one's own that
-draws with these keeps the promise that the shipped ones keep.
+A Key names a seed, a pass and a layer, Rows name the examples. What is drawn from them (`uniform`, `normal`,
+`bernoulli`) depends on nothing else: not on how a batch is cut, not on the number of threads, not on what was
+drawn before. So a noise of one's own that draws with these keeps the promise that the shipped ones keep.
 """
 
 import zlib
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from .. import kernels, require
 
@@ -18,9 +19,10 @@ WORD = 2**32
 
 @dataclass(frozen=True)
 class Rows:
-    """Which rows are drawn: row n belongs to example number examples[n] and pass passes[n]; real numbers come as `dtype`.
+    """Which rows are drawn: row n is for example number examples[n] in pass passes[n].
 
-    examples, passes (R,) uint64, below 2^32, checked where they come in (`Rows.of`).
+    examples, passes: (R,) uint64, below 2^32; checked where they come in (`Rows.of`).
+    dtype: of the real numbers drawn.
     """
 
     examples: np.ndarray
@@ -28,20 +30,24 @@ class Rows:
     dtype: np.dtype = np.dtype(np.float32)
 
     @classmethod
-    def of(cls, key: "Key", count: int, examples=None, passes=None, dtype=np.float32) -> "Rows":
+    def of(cls, key: "Key", count: int, examples: ArrayLike | None = None, passes: ArrayLike | None = None,
+           dtype: DTypeLike = np.float32) -> "Rows":
         """`count` rows: example n and pass key.t for row n where none are given."""
-        return cls(counters(examples, count, None, "examples"), counters(passes, count, key.t, "passes"), np.dtype(dtype))
+        examples = counters(examples, count, None, "examples")
+        passes = counters(passes, count, key.t, "passes")
+        return cls(examples, passes, np.dtype(dtype))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.examples)
 
 
 @dataclass(frozen=True)
 class Key:
-    """Which random numbers: a seed, the number t of the pass omega-hat_t, and the path of what they are for, such as a layer's name.
+    """Which random numbers: a seed, the number t of a pass, and the path of what they are for, say a layer.
 
-    `key.at(t)` is another pass of the same seed; `key.of("fc1")` is the same pass for one layer, and `.of` again for one of several
-    draws that a noise needs; `key.derive("name")` is an independent seed for another purpose.
+    key.at(t)           another pass, omega-hat_t, of the same seed
+    key.of("fc1")       the same pass for one layer; `.of` again for one of several draws that a noise needs
+    key.derive("name")  an independent seed for another purpose
     """
 
     seed: int = 0  # in [0, 2^64): the two 32-bit key words of Philox
@@ -59,7 +65,7 @@ class Key:
         return _of(self, name)
 
     def derive(self, purpose: str) -> "Key":
-        """The first two words of Philox(counter = (hash of purpose, 0, 0, 2^32 - 1), key = seed), at pass 0."""
+        """Its seed: two words of Philox(counter = (hash of purpose, 0, 0, 2^32 - 1), key = seed), pass 0."""
         counter = np.array([[layer_id(purpose), 0, 0, WORD - 1]], np.uint64)
         out = np.empty((1, 4), np.uint64)
         kernels.philox(counter, self.words, out)
@@ -74,15 +80,17 @@ class Key:
     def normal(self, shape: tuple, rows: Rows, mean: float = 0.0, std: float = 1.0) -> np.ndarray:
         """N(mean, std^2), of `shape` = (R, ...), as rows.dtype."""
         out = np.empty(shape, rows.dtype)
-        kernels.gaussian(float(mean), float(std), rows.examples, rows.passes, self.layer, self.words, out.reshape(len(out), -1))
+        flat = out.reshape(len(out), -1)
+        kernels.gaussian(float(mean), float(std), rows.examples, rows.passes, self.layer, self.words, flat)
         return out
 
     def bernoulli(self, shape: tuple, rows: Rows, keep: float) -> np.ndarray:
-        """z in {0, 1} with P(z = 1) = keep to the last binary digit of `keep`, of `shape` = (R, ...), as uint8."""
+        """z in {0, 1}, P(z = 1) = keep to its last binary digit, of `shape` = (R, ...), as uint8."""
         if keep == 1:
             return np.ones(shape, np.uint8)
         out = np.empty(shape, np.uint8)
-        kernels.bernoulli(digits(keep), rows.examples, rows.passes, self.layer, self.words, out.reshape(len(out), -1))
+        flat = out.reshape(len(out), -1)
+        kernels.bernoulli(digits(keep), rows.examples, rows.passes, self.layer, self.words, flat)
         return out
 
     @property
@@ -97,29 +105,29 @@ class Key:
 
 
 @lru_cache(maxsize=1024)
-def _of(key, name):
+def _of(key: Key, name: str) -> Key:
     return replace(key, path=f"{key.path}/{name}" if key.path else name)
 
 
 @lru_cache(maxsize=256)
-def key_words(seed):
+def key_words(seed: int) -> np.ndarray:
     return read_only(np.array([seed % WORD, seed // WORD], np.uint64))
 
 
 @lru_cache(maxsize=1024)
 def layer_id(name: str) -> int:
-    """The 32-bit CRC of a layer's name: its counter word, so that z does not change when other layers come or go."""
+    """The 32-bit CRC of a layer's name: its counter word, so that no z changes when layers come or go."""
     return zlib.crc32(name.encode())
 
 
 @lru_cache(maxsize=1024)
-def layer_word(path):
+def layer_word(path: str) -> np.uint64:
     return np.uint64(layer_id(path))
 
 
 @lru_cache(maxsize=256)
-def digits(keep):
-    """keep = sum_i digits[i] 2^-(i+1): its binary digits, at most 64 (a double below 2^-11 loses its last few)."""
+def digits(keep: float) -> np.ndarray:
+    """keep = sum_i digits[i] 2^-(i+1): its binary digits, at most 64 (a tiny double loses its last few)."""
     out, rest = [], float(keep)
     while rest and len(out) < 64:
         digit, rest = divmod(2 * rest, 1)
@@ -127,7 +135,7 @@ def digits(keep):
     return read_only(np.array(out, np.uint8))
 
 
-def read_only(array):
+def read_only(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False
     return array
 
@@ -137,8 +145,8 @@ def as_key(key: "Key | int") -> Key:
     return key if isinstance(key, Key) else Key(require.integer("key", key, 0, 2**64 - 1))
 
 
-def counters(values, count, fill, name):
-    """`values` (one per row) as the uint64 counter words of `count` rows; None means `fill`, or 0, 1, 2, ... if that is None too."""
+def counters(values: ArrayLike | None, count: int, fill: int | None, name: str) -> np.ndarray:
+    """A uint64 counter word for each of `count` rows: `values`; if None, `fill`; if None too, 0, 1, 2, ..."""
     if values is None:
         return np.arange(count, dtype=np.uint64) if fill is None else np.full(count, fill, np.uint64)
     values = np.asarray(values)

@@ -1,14 +1,18 @@
-"""Layers of weights: rows of numbers times a place where z acts. Layer, the class to subclass, and Dense, f_n = W_n x_n + b.
+"""f_n = W_n x_n + b: Dense, and Layer, the class to subclass; a layer of weights is rows times a place for z.
 
-A layer is a frozen record of settings; arrays live in `params`, `z`, `cache` and `grads`. `forward(params, x, z)` is deterministic: the
-noise was drawn before, z = 1 where there is none. `backward(params, cache, df)` takes df = dL/df and returns (dL/dx, {name: dL/dparam});
-it accumulates nothing and writes into nothing it was given. B is the batch, D and K a dense layer's inputs and outputs; images are
-channels-last (B, H, W, C).
+A layer is a frozen record of settings; arrays live in `params`, `z`, `cache` and `grads`.
+
+    forward(params, x, z)       -> y, cache                    deterministic: z was drawn before; 1: no noise
+    backward(params, cache, df) -> dL/dx, {name: dL/dparam}    df = dL/dy; accumulates nothing
+
+Neither writes into what it was given. B is the batch, D and K a dense layer's inputs and outputs; images are
+channels-last, (B, H, W, C).
 """
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import require
 from ..registry import Registered, check
@@ -21,7 +25,7 @@ INITS = ("xavier", "he", "lecun")
 class ShapeError(require.InputError):
     """A layer does not take what comes to it. `layer`: its name, once the network knows."""
 
-    def __init__(self, wanted: str, got="", layer: str = ""):
+    def __init__(self, wanted: str, got: object = "", layer: str = ""):
         super().__init__(f"{wanted}, got {got}" if got else wanted)
         self.wanted = wanted
         self.got = got
@@ -43,9 +47,11 @@ class Layer(Registered, kind="layer"):
             def backward(self, params, cache, df):
                 return np.where(cache, df, self.slope * df), {}        # dL/dx, {}: no parameters
 
-    One with weights has `param_shapes` and `init` too, and one whose shape changes `output_shape` and, if it takes just one shape,
-    `input_shape`. One with noise has a field `noise`, a `place` (where z acts) and `noisy_params`, the parameters that z multiplies, in
-    the shapes (K, ..., D) with a row per output; where its noise may learn, backward also gives grads["z"], dL/dz in the shape of z.
+    One with weights has `param_shapes` and `init` too, and one whose shape changes `output_shape` and, if it
+    takes just one shape, `input_shape`. One with noise has a field `noise`, a `place` (where z acts) and
+    `noisy_params`, the parameters that z multiplies, in the shapes (K, ..., D) with a row per output; where
+    its noise may learn, backward also gives grads["z"], dL/dz in the shape of z.
+
     `minibayes.checks.layer` grades what was written.
     """
 
@@ -53,13 +59,13 @@ class Layer(Registered, kind="layer"):
     place = Inputs()
     noisy_params = ()  # the parameters that z multiplies
     spatial = 0  # axes of places between the examples and the units: 2 for images
-    one_z_per_response = False  # whether each response before the noise has a z of its own (probabilistic pooling asks)
+    one_z_per_response = False  # whether each response has a z of its own: probabilistic pooling asks
 
     def param_shapes(self) -> dict:
         """{name: shape} of the weights; what the noise learns is not among them."""
         return {}
 
-    def init(self, rng: np.random.Generator, dtype=np.float32) -> dict:
+    def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> dict:
         """{name: array}: the weights to start from."""
         return {}
 
@@ -75,15 +81,16 @@ class Layer(Registered, kind="layer"):
         """One example's shape after this layer, from that before it; ShapeError if it does not fit."""
         return shape
 
-    def forward(self, params: dict, x: np.ndarray, z) -> tuple:
-        """(y, cache) for a batch x (B, ...); z as `noise_shape` says, with B rows or one; the number 1 if there is no noise."""
+    def forward(self, params: dict, x: np.ndarray, z: np.ndarray | int) -> tuple:
+        """(y, cache) for a batch x (B, ...); z (B or 1, *noise_shape), the number 1 if there is no noise."""
         raise NotImplementedError(f"{type(self).__name__} must have forward(params, x, z)")
 
-    def backward(self, params: dict, cache, df: np.ndarray) -> tuple:
+    def backward(self, params: dict, cache: object, df: np.ndarray) -> tuple:
         """(dL/dx, {name: dL/dparam}) from df = dL/dy."""
         raise NotImplementedError(f"{type(self).__name__} must have backward(params, cache, df)")
 
-    # What follows is the layer's noise, read off its place; a layer of one's own seldom needs more than `noise` and `place`.
+    # What follows is the layer's noise, read off its place; a layer of one's own seldom needs more than
+    # `noise` and `place`.
 
     @property
     def noisy(self) -> bool:
@@ -98,7 +105,7 @@ class Layer(Registered, kind="layer"):
         """z's shape where it acts on the outputs."""
         return self.output_shape(shape)
 
-    def start_noise(self, dtype=np.float32) -> dict:
+    def start_noise(self, dtype: DTypeLike = np.float32) -> dict:
         """phi_0, what the noise learns from."""
         if not self.noisy:
             return {}
@@ -109,12 +116,12 @@ class Layer(Registered, kind="layer"):
         shapes = self.param_shapes()
         return {name: a for name, a in (params or {}).items() if name not in shapes}
 
-    def mean_noise(self, params: dict, dtype=np.float32) -> np.ndarray:
+    def mean_noise(self, params: dict, dtype: DTypeLike = np.float32) -> np.ndarray:
         """E[z], for any number of examples."""
         return self.place.mean(self, self.phi(params), dtype)
 
     def moments(self, params: dict) -> dict:
-        """{param: (E[w]/m, E[w^2]/m^2)}: E[z] and E[z^2] for the weights inside the noise, 1 for those outside."""
+        """{param: (E[w]/m, E[w^2]/m^2)}: E[z] and E[z^2] for the weights inside the noise, 1 outside."""
         inside = self.noisy_params if self.noisy else ()
         first, second = self.noise.moments(self.phi(params)) if inside else (1.0, 1.0)
         return {p: (self.place.along(first, a), self.place.along(second, a)) if p in inside else (1.0, 1.0)
@@ -124,8 +131,8 @@ class Layer(Registered, kind="layer"):
         """||ray||^2 for every set of numbers that share one z."""
         return self.place.squares([params[p] for p in self.noisy_params])
 
-    def weights(self, params: dict, z=None) -> dict:
-        """omega-hat itself, {"W", "b"}: the matrices, one for each row of z; M and b where there is no noise."""
+    def weights(self, params: dict, z: np.ndarray | None = None) -> dict:
+        """omega-hat itself, {"W", "b"}: the matrices for each row of z; M and b where there is no noise."""
         if not self.noisy:
             return {"W": params["M"].reshape(len(params["M"]), -1).copy(), "b": params["b"].copy()}
         return self.place.weights(self, params, np.asarray(z))
@@ -135,11 +142,12 @@ class Layer(Registered, kind="layer"):
         return replace(self, noise=Delta()) if self.noisy else self
 
 
-def initial(rng, shape, fan_in, fan_out, init, mean, dtype):
+def initial(rng: np.random.Generator, shape: tuple, fan_in: int, fan_out: int, init: str, mean: float,
+            dtype: DTypeLike) -> np.ndarray:
     """M with E[W] = E[z] M ~ U[-a, a], so that the mean weights start with the variance the scheme asks for.
 
-    a^2 = 6/(fan_in + fan_out) (xavier: Glorot and Bengio 2010), 6/fan_in (he: He et al. 2015), 3/fan_in (lecun: also
-    the "xavier" filler of Caffe, which the paper's solvers use).
+    a^2 = 6/(fan_in + fan_out) (xavier: Glorot and Bengio 2010), 6/fan_in (he: He et al. 2015), 3/fan_in
+    (lecun: also the "xavier" filler of Caffe, which the paper's solvers use).
     """
     a2 = {"xavier": 6 / (fan_in + fan_out), "he": 6 / fan_in, "lecun": 3 / fan_in}[init]
     return (rng.uniform(-1, 1, shape) * np.sqrt(a2) / mean).astype(dtype)
@@ -151,10 +159,10 @@ class Linear(Layer):
     newer_fields = ("place",)
 
     @property
-    def noisy_params(self):
+    def noisy_params(self) -> tuple:
         return self.place.noisy
 
-    def init(self, rng: np.random.Generator, dtype=np.float32) -> dict:
+    def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> dict:
         """M by `init_scheme`, b = 0."""
         shape = self.param_shapes()["M"]
         fan_in, fan_out = self.fans()
@@ -167,10 +175,11 @@ class Linear(Layer):
 class Dense(Linear):
     """f_n = W_n x_n + b,  W_n = M diag(z_n).     M (K, D), b (K,);  z (B, D), or (1, D) shared by all inputs.
 
-    n_in, n_out: D and K.
-    noise: nn.Delta() by default, which is none; nn.Bernoulli(keep), nn.Gaussian(variance), or any nn.Noise.
-    init_scheme: "xavier", "he" or "lecun".
-    place: where z acts: nn.Inputs() as above; nn.Outputs(), nn.Weights() or nn.Local(): see `nn.place`.
+    n_in: D, numbers in one input.
+    n_out: K, numbers in one output.
+    noise: of z; nn.Delta() by default, none; nn.Bernoulli(keep), nn.Gaussian(variance) or any nn.Noise.
+    init_scheme: of M, "xavier" (by default), "he" or "lecun"; b starts at 0.
+    place: where z acts; nn.Inputs() by default, as above; nn.Outputs(), nn.Weights(), nn.Local(): `nn.place`.
     """
 
     n_in: int
@@ -203,12 +212,12 @@ class Dense(Linear):
             raise ShapeError(f"takes inputs of shape ({self.n_in},)", shape)
         return (self.n_out,)
 
-    def forward(self, params: dict, x: np.ndarray, z=1) -> tuple:
+    def forward(self, params: dict, x: np.ndarray, z: np.ndarray | int = 1) -> tuple:
         return self.place.forward(self, params, x, z)   # M diag(z_n) x_n + b                      (B, K)
 
-    def backward(self, params: dict, cache, df: np.ndarray) -> tuple:
+    def backward(self, params: dict, cache: tuple, df: np.ndarray) -> tuple:
         return self.place.backward(self, params, cache, df)
 
 
-def check_layer(name: str, layer) -> Layer:
+def check_layer(name: str, layer: object) -> Layer:
     return check(f"layer {name!r}", layer, Layer, "a layer such as nn.Dense(...)")

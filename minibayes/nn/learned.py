@@ -1,4 +1,4 @@
-"""z = T(phi, eps) with parameters phi of its own, learned beside M and b: noise whose size the data choose."""
+"""z = T(phi, eps), phi learned beside M and b: noise whose size the data choose."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from .noise import Noise, normal_points
 
 
 def sum_to(a: np.ndarray, shape: tuple) -> np.ndarray:
-    """`a` summed over the axes along which an array of `shape` was broadcast to it: the adjoint of broadcasting."""
+    """`a` summed over the axes along which `shape` was broadcast to it: the adjoint of broadcasting."""
     lead = a.ndim - len(shape)
     axes = (*range(lead), *(lead + i for i, size in enumerate(shape) if size == 1 and a.shape[lead + i] != 1))
     return a.sum(axis=axes).reshape(shape) if axes else a
@@ -19,10 +19,13 @@ def sum_to(a: np.ndarray, shape: tuple) -> np.ndarray:
 
 @dataclass(frozen=True)
 class LearnedGaussian(Noise):
-    """z = 1 + sqrt(alpha) e, e ~ N(0, 1), with log alpha learned: one for the layer, or one for each unit (each ray).
+    """z = 1 + sqrt(alpha) e, e ~ N(0, 1), log alpha learned.  E[z] = 1, E[z^2] = 1 + alpha.
 
-    variance: alpha to start from.  E[z] = 1, E[z^2] = 1 + alpha.  dz/dlog alpha = sqrt(alpha) e/2.
-    Variational dropout (Kingma, Salimans and Welling, arXiv 1506.02557), with the noise drawn as in their appendix B.
+    dz/dlog alpha = sqrt(alpha) e/2. Variational dropout (Kingma, Salimans and Welling, arXiv 1506.02557); the
+    noise is drawn as in their appendix B.
+
+    variance: alpha to start from, 0.5 by default.
+    per: "layer" (by default), one alpha for the layer; "unit", one for each ray.
     """
 
     variance: float = 0.5
@@ -34,7 +37,9 @@ class LearnedGaussian(Noise):
         require.choice("per", self.per, ("layer", "unit"))
 
     def start(self, shape: tuple) -> dict:
-        return {"log_alpha": np.full((1,) * len(shape) if self.per == "layer" else shape, math.log(self.variance))}
+        shape = (1,) * len(shape) if self.per == "layer" else shape
+        return {"log_alpha": np.full(shape, math.log(self.variance))}
+
 
     def draw(self, key: Key, shape: tuple, rows: Rows) -> np.ndarray:
         return key.normal(shape, rows)                                      # e

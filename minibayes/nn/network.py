@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from .. import require
 from .key import Key, Rows, as_key, layer_id
@@ -13,11 +14,12 @@ LARGEST_IMAGE = 512  # the sizes tried when no input shape is given
 
 
 class Network:
-    """Network(conv1=Conv2d(1, 20, 5), pool1=MaxPool2d(2), ...): layers applied in the order in which they are named.
+    """Network(conv1=Conv2d(1, 20, 5), pool1=MaxPool2d(2), ...): layers, applied in the order of their names.
 
-    input_shape: the shape of one input. Found from the layers where they fix it; a first convolution is tried on square images, for
-    others give it first: Network((28, 40, 1), conv1=...).
+    input_shape: of one input; found from the layers by default, where they fix it. A first convolution is
+                 tried on square images; for others give it first: Network((28, 40, 1), conv1=...).
     layers: by name; the name of a noisy layer is part of what its noise is drawn from.
+
     `params`, `eps`, `z`, `caches` and `grads` are dicts by layer name.
     """
 
@@ -39,15 +41,15 @@ class Network:
         if self.input_shape is not None:
             self.shapes(self.input_shape)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return _build, (type(self), self.input_shape, dict(self.layers))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         shape = "" if self.input_shape is None else f"{self.input_shape}, "
         return f"Network({shape}{', '.join(f'{name}={layer!r}' for name, layer in self.layers.items())})"
 
     def shapes(self, input_shape: tuple) -> dict:
-        """{name: (input shape, output shape)} of every layer for one example of `input_shape`; an error if one does not fit."""
+        """{name: (shape in, shape out)} for one example of `input_shape`; an error if one does not fit."""
         input_shape = tuple(input_shape)
         if input_shape not in self._shapes:
             shape, shapes = input_shape, {}
@@ -75,12 +77,14 @@ class Network:
         return sum(self.layers[name].flops(shape) for name, (shape, _) in self.shapes(input_shape).items())
 
     def _infer_input_shape(self):
-        """The shape that the first layer to fix one fixes; None, once checked, where square images of some size fit."""
-        wanted = next((shape for layer in self.layers.values() if (shape := layer.input_shape()) is not None), None)
+        """The first shape that a layer fixes; None, once checked, where square images of some size fit."""
+        fixed = (layer.input_shape() for layer in self.layers.values())
+        wanted = next((shape for shape in fixed if shape is not None), None)
         if wanted is None or None not in wanted:
             return wanted
         if wanted[-1] is None:
-            raise require.InputError("Network needs the input shape before a pooling layer: Network((H, W, C), ...)")
+            raise require.InputError("Network needs the input shape before a pooling layer: "
+                                     "Network((H, W, C), ...)")
         names, deepest = list(self.layers), None
         for size in range(1, LARGEST_IMAGE + 1):
             try:
@@ -91,52 +95,66 @@ class Network:
                 # The smallest images fail for being small; the error at the deepest layer is the one to mend.
                 if deepest is None or names.index(error.layer) > names.index(deepest.layer):
                     deepest = error
-        raise require.InputError(f"{deepest.wanted}, which no square image of up to {LARGEST_IMAGE} pixels gives; "
-                                 "for other images give the input shape first: Network((H, W, C), ...)")
+        raise require.InputError(f"{deepest.wanted}, which no square image of up to {LARGEST_IMAGE} pixels "
+                                 "gives; for other images give the input shape first: "
+                                 "Network((H, W, C), ...)")
 
     def without_noise(self) -> "Network":
         """The same network with z = 1 everywhere: omega = M."""
-        return Network(self.input_shape, **{name: layer.without_noise() for name, layer in self.layers.items()})
+        layers = {name: layer.without_noise() for name, layer in self.layers.items()}
+        return Network(self.input_shape, **layers)
 
-    def init(self, rng, dtype=np.float32) -> dict:
-        """Parameters {name: {"M", "b", and what the noise learns}}: rng is a numpy Generator, or an integer seed for one."""
+    def init(self, rng: np.random.Generator | int, dtype: DTypeLike = np.float32) -> dict:
+        """{name: {"M", "b", and what the noise learns}}; rng: a numpy Generator, or a seed for one."""
         rng = np.random.default_rng(rng)
-        params = {name: layer.init(rng, dtype) | layer.start_noise(dtype) for name, layer in self.layers.items()}
+        params = {name: layer.init(rng, dtype) | layer.start_noise(dtype)
+                  for name, layer in self.layers.items()}
         return {name: group for name, group in params.items() if group}
 
-    def draw(self, key: Key | int, shape: tuple, examples=None, passes=None, shared: bool = False, dtype=np.float32) -> dict:
-        """eps ~ p(eps): {name: eps} for the noisy layers, for an input of `shape` (B, ...). No parameter is looked at.
+    def draw(self, key: Key | int, shape: tuple, examples: ArrayLike | None = None,
+             passes: ArrayLike | None = None, shared: bool = False, dtype: DTypeLike = np.float32) -> dict:
+        """eps ~ p(eps): {name: eps} for the noisy layers. No parameter is looked at.
 
-        key: a Key or a seed. Row n is drawn for example number examples[n] (default n) and pass passes[n] (default key.t).
-        shared=True draws one eps for all rows, of shape (1, ...): then f is one function, evaluated at B inputs.
+        key: a Key, or a seed.
+        shape: of the input, (B, ...).
+        examples: (B,), row n is drawn for example number examples[n]; n by default.
+        passes: (B,), and for pass passes[n]; key.t by default.
+        shared: one eps for all rows, of shape (1, ...): then f is one function, evaluated at B inputs.
+        dtype: of the real numbers drawn.
         """
         key = as_key(key)
-        return self.draw_rows(key, shape[1:], Rows.of(key, 1 if shared else shape[0], examples, passes, dtype), shared)
+        rows = Rows.of(key, 1 if shared else shape[0], examples, passes, dtype)
+        return self.draw_rows(key, shape[1:], rows, shared)
 
     def draw_rows(self, key: Key, input_shape: tuple, rows: Rows, shared: bool = False) -> dict:
-        """`draw` for rows that were checked before; shared: each row is one omega, for any number of inputs."""
+        """`draw` for rows checked before; shared: each row is one omega, for any number of inputs."""
         shapes, eps = self.shapes(input_shape), {}
         for name in self.noisy:
             layer = self.layers[name]
-            eps[name] = layer.place.draw(layer.noise, key.of(name), (len(rows), *layer.noise_shape(shapes[name][0], shared)), rows)
+            shape = (len(rows), *layer.noise_shape(shapes[name][0], shared))
+            eps[name] = layer.place.draw(layer.noise, key.of(name), shape, rows)
         return eps
 
     def z(self, params: dict, eps: dict) -> dict:
         """z = T(phi, eps): eps itself for noise without parameters."""
         if not self.learned:
             return eps
-        return {name: self.layers[name].place.z(self.layers[name].noise, self.layers[name].phi(params[name]), e)
-                for name, e in eps.items()}
+        z = {}
+        for name, e in eps.items():
+            layer = self.layers[name]
+            z[name] = layer.place.z(layer.noise, layer.phi(params[name]), e)
+        return z
 
-    def sample(self, key: Key | int, shape: tuple, examples=None, passes=None, shared: bool = False, dtype=np.float32,
+    def sample(self, key: Key | int, shape: tuple, examples: ArrayLike | None = None,
+               passes: ArrayLike | None = None, shared: bool = False, dtype: DTypeLike = np.float32,
                params: dict | None = None) -> dict:
         """omega-hat ~ q: {name: z}, `draw` and then `z`. params: for noise that learns."""
         if self.learned and params is None:
             raise require.InputError(f"params must be given: the noise of {list(self.learned)} learns")
         return self.z(params, self.draw(key, shape, examples, passes, shared, dtype))
 
-    def mean_noise(self, params: dict | None = None, dtype=np.float32) -> dict:
-        """E[z] by layer, in a shape that broadcasts: what weight averaging puts in the place of z. params: for noise that learns."""
+    def mean_noise(self, params: dict | None = None, dtype: DTypeLike = np.float32) -> dict:
+        """E[z] by layer, in a shape that broadcasts: for weight averaging. params: for noise that learns."""
         if self.learned and params is None:
             raise require.InputError(f"params must be given: the noise of {list(self.learned)} learns")
         return {name: self.layers[name].mean_noise((params or {}).get(name), dtype) for name in self.noisy}
@@ -152,8 +170,8 @@ class Network:
     def backward(self, params: dict, caches: dict, df: np.ndarray, want_dx: bool = True) -> tuple:
         """(dL/dx, {name: {param: dL/dparam}}) from df = dL/df: the chain rule, last layer first.
 
-        Where the noise of a layer learns, its gradients hold "z", dL/dz, for `pull`. want_dx=False stops at the first layer with
-        parameters.
+        Where the noise of a layer learns, its gradients hold "z", dL/dz, for `pull`.
+        want_dx=False stops at the first layer with parameters.
         """
         grads, dx = {}, df
         first = next((name for name in self.layers if name in params), None)
@@ -174,10 +192,12 @@ class Network:
             pulled[name] = group | layer.place.pull(layer.noise, layer.phi(params[name]), eps[name], dz)
         return pulled
 
-    def passes(self, params: dict, x: np.ndarray, key: Key, count: int, gather: Callable, shared: bool = False) -> Iterator:
-        """f(x, omega-hat_t), t = 1 ... count: yields (inputs, gather(so far, f (1, N, K), passes, inputs)), the slices all and [t].
+    def passes(self, params: dict, x: np.ndarray, key: Key, count: int, gather: Callable,
+               shared: bool = False) -> Iterator:
+        """f(x, omega-hat_t), t = 1 ... count: yields (inputs, gather(so far, f (1, N, K), [t], inputs)).
 
-        The plain form of `fast.Program.passes`: pass t is drawn with key.at(key.t + t - 1), and `gather` adds it to what it returned last.
+        The plain form of `fast.Program.passes`: `inputs` is the slice of all of x, pass t is drawn with
+        key.at(key.t + t - 1), and `gather` adds it to what it returned last.
         """
         found, inputs = None, slice(0, len(x))
         for t in range(count):
@@ -186,14 +206,15 @@ class Network:
             found = gather(found, f[None], slice(t, t + 1), inputs)
         yield inputs, found
 
-    def average(self, params: dict, x: np.ndarray, gather: Callable, pooled: Mapping = MappingProxyType({})) -> Iterator:
-        """f at z = E[z], one pass: yields (inputs, gather(None, f (1, N, K), passes, inputs)). pooled: see `expected_pooling`."""
+    def average(self, params: dict, x: np.ndarray, gather: Callable,
+                pooled: Mapping = MappingProxyType({})) -> Iterator:
+        """f at z = E[z], as one pass: yields what `passes` yields. pooled: see `expected_pooling`."""
         z, inputs = self.mean_noise(params, x.dtype), slice(0, len(x))
         f = self.expected_pooling(params, x, z, pooled) if pooled else self.forward(params, x, z)[0]
         yield inputs, gather(None, f[None], slice(0, 1), inputs)
 
     def expected_pooling(self, params: dict, x: np.ndarray, z: dict, pooled: Mapping) -> np.ndarray:
-        """f with z = E[z], except that the max-pools in `pooled`, {conv: pool}, give E[max over the window of z y] exactly."""
+        """f with z = E[z], but for the max-pools in `pooled`, {conv: pool}: E[max over the window of z y]."""
         for name, layer in self.layers.items():
             if name in pooled:
                 x = self.layers[pooled[name]].expected(layer.noise, layer.respond(params[name], x)[0])
@@ -215,10 +236,11 @@ class Network:
                     break
             else:
                 wanted = self.layers[name].noise_shape(shapes[name][0])
-                raise require.InputError(f"z[{name!r}] must have shape (B or 1, {', '.join(map(str, wanted))}), got {given}")
+                wanted = ", ".join(map(str, wanted))
+                raise require.InputError(f"z[{name!r}] must have shape (B or 1, {wanted}), got {given}")
 
 
-def check_network(net) -> Network:
+def check_network(net: object) -> Network:
     if not isinstance(net, Network):
         raise require.InputError(f"net must be an nn.Network, got {net!r}")
     return net

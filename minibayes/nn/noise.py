@@ -1,7 +1,9 @@
-"""eps -> z = T(phi, eps): the multiplicative noise of stochastic regularisation, and Noise, the class to subclass for one of your own.
+"""eps -> z = T(phi, eps): the multiplicative noise of stochastic regularisation, and the class to subclass.
 
-A noise is drawn in two steps. eps ~ p(eps) comes from counters alone, before any parameter is looked at; z = T(phi, eps) may depend on
-parameters phi that are learned beside M and b. Noise without parameters has z = eps, and costs nothing more than drawing it.
+A noise is drawn in two steps. eps ~ p(eps) comes from counters alone, before any parameter is looked at;
+z = T(phi, eps) may depend on parameters phi that are learned beside M and b. Noise without parameters has
+z = eps, and costs nothing more than drawing it.
+
 The poster's convention: z is *not* rescaled by 1/keep, so E[z] = keep.
 """
 
@@ -9,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from .. import kernels, require
 from ..registry import Registered, check
@@ -28,7 +31,9 @@ class Noise(Registered, kind="noise"):
             def moments(self, phi):
                 return 1.0, 1 + self.width**2 / 3                      # E[z], E[z^2]
 
-    One that learns writes `start`, `z` and `pull` too. phi is {name: array}, and lies in the layer's params beside M and b.
+    One that learns writes `start`, `z` and `pull` too. phi is {name: array}, and lies in the layer's params
+    beside M and b.
+
     `minibayes.checks.noise` grades what was written.
     """
 
@@ -37,11 +42,11 @@ class Noise(Registered, kind="noise"):
     local = False  # whether z is normal, z = E[z] + std n with n ~ N(0, 1): what the place Local needs
 
     def start(self, shape: tuple) -> dict:
-        """phi_0, {name: float64 array}: what learning starts from, for units of `shape`. Nothing is learned here."""
+        """phi_0, {name: float64 array} for units of `shape`, to learn from; {} where nothing is learned."""
         return {}
 
     def draw(self, key: Key, shape: tuple, rows: Rows) -> np.ndarray:
-        """eps of `shape` = (R, ...), R = len(rows), from key.uniform, key.normal and key.bernoulli; real numbers as rows.dtype."""
+        """eps of `shape` = (len(rows), ...), by key.uniform, .normal or .bernoulli; reals as rows.dtype."""
         raise NotImplementedError(f"{type(self).__name__} must have draw(key, shape, rows)")
 
     def z(self, phi: dict, eps: np.ndarray) -> np.ndarray:
@@ -53,13 +58,17 @@ class Noise(Registered, kind="noise"):
         return {}
 
     def moments(self, phi: dict) -> tuple:
-        """(E[z], E[z^2]): numbers, or arrays in the shape of phi. For weight averaging, the posterior and the KL."""
+        """(E[z], E[z^2]): numbers, or arrays in the shape of phi. Weight averaging, posterior and KL ask."""
         raise NotImplementedError(f"{type(self).__name__} must have moments(phi)")
 
     def points(self, order: int) -> tuple:
-        """(values (n,), weights (n,)) of one eps: sum_i weights_i g(values_i) = E[g(eps)], for `truth.exact`. order: n, if it is free."""
-        raise require.InputError(f"noise {self!r} cannot be enumerated: write points(order), which gives the values of one eps "
-                                 "and their probabilities, or the nodes and weights of a quadrature")
+        """(values (n,), weights (n,)) of one eps: sum_i weights_i g(values_i) = E[g(eps)].
+
+        For `truth.exact`. order: n, where it is free.
+        """
+        raise require.InputError(f"noise {self!r} cannot be enumerated: write points(order), which gives the "
+                                 "values of one eps and their probabilities, or the nodes and weights of a "
+                                 "quadrature")
 
     def expected_max(self, y: np.ndarray, size: int, stride: int) -> np.ndarray:
         """E[max over each size x size window of z y] for one z per unit of y (N, H, W, C)."""
@@ -74,27 +83,34 @@ class Noise(Registered, kind="noise"):
         """Whether it has parameters of its own."""
         return bool(self.start((1,)))
 
-    def sample(self, key, shape: tuple, layer: str = "", examples=None, passes=None, dtype=np.float32) -> np.ndarray:
-        """z of `shape` = (rows, ...): row n is a function of (key, layer, examples[n], passes[n]) only. At phi_0 if phi is learned.
+    def sample(self, key: Key | int, shape: tuple, layer: str = "", examples: ArrayLike | None = None,
+               passes: ArrayLike | None = None, dtype: DTypeLike = np.float32) -> np.ndarray:
+        """z of `shape` = (R, ...): row n is a function of (key, layer, examples[n], passes[n]) only.
 
-        examples: one integer per row, 0..rows-1 by default; passes: one per row, key.t by default.
+        key: a Key, or a seed.
+        layer: the name of the layer it is for; none by default.
+        examples: (R,), one number per row; 0 ... R - 1 by default.
+        passes: (R,), one number per row; key.t by default.
+        dtype: of real numbers.
+
+        Noise that learns is at phi_0.
         """
         key = as_key(key)
         rows = Rows.of(key, shape[0], examples, passes, dtype)
         return self.z(self.start(shape[1:]), self.draw(key.of(layer) if layer else key, tuple(shape), rows))
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         """E[z], of noise without parameters."""
         return self.moments(self.start((1,)))[0]
 
     @property
-    def second_moment(self):
+    def second_moment(self) -> float:
         """E[z^2], of noise without parameters."""
         return self.moments(self.start((1,)))[1]
 
     @property
-    def variance(self):
+    def variance(self) -> float:
         """Var[z] = E[z^2] - E[z]^2, of noise without parameters."""
         return self.second_moment - self.mean**2
 
@@ -117,7 +133,12 @@ class Delta(Noise):
 
 @dataclass(frozen=True)
 class Bernoulli(Noise):
-    """z in {0, 1}, P(z = 1) = keep. E[z] = E[z^2] = keep, Var[z] = keep (1 - keep). Dropout, not rescaled (poster, q_theta)."""
+    """z in {0, 1}, P(z = 1) = keep: dropout. E[z] = E[z^2] = keep, Var[z] = keep (1 - keep).
+
+    Not rescaled: the poster's q_theta.
+
+    keep: P(z = 1), in (0, 1].
+    """
 
     keep: float
     pools = True
@@ -133,7 +154,7 @@ class Bernoulli(Noise):
         return self.keep, self.keep
 
     @property
-    def variance(self):
+    def variance(self) -> float:
         return self.keep * (1 - self.keep)
 
     def points(self, order: int) -> tuple:
@@ -156,7 +177,8 @@ class Bernoulli(Noise):
 class Gaussian(Noise):
     """z ~ N(1, variance): multiplicative Gaussian noise, MGN. E[z] = 1, E[z^2] = 1 + variance.
 
-    The poster's default is N(1, 1); variance = (1 - keep)/keep matches *rescaled* dropout (Srivastava et al. 2014, section 10).
+    variance: Var[z] > 0; 1 by default, as on the poster. (1 - keep)/keep matches *rescaled* dropout
+              (Srivastava et al. 2014, section 10).
     """
 
     variance: float = 1.0
@@ -180,10 +202,11 @@ class Gaussian(Noise):
 
 
 def normal_points(order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of n ~ N(0, 1): Gauss and Hermite's rule, exact for polynomials of degree below 2 * order."""
-    values, weights = np.polynomial.hermite_e.hermegauss(order)             # weight exp(-n^2/2), which integrates to sqrt(2 pi)
+    """Nodes and weights of n ~ N(0, 1): Gauss-Hermite, exact for polynomials of degree below 2 * order."""
+    values, weights = np.polynomial.hermite_e.hermegauss(order)         # of exp(-n^2/2), in all sqrt(2 pi)
     return values, weights / math.sqrt(2 * math.pi)
 
 
-def check_noise(noise) -> Noise:
-    return check("noise", noise, Noise, "nn.Delta(), nn.Bernoulli(keep), nn.Gaussian(variance) or another nn.Noise")
+def check_noise(noise: object) -> Noise:
+    wanted = "nn.Delta(), nn.Bernoulli(keep), nn.Gaussian(variance) or another nn.Noise"
+    return check("noise", noise, Noise, wanted)

@@ -1,4 +1,4 @@
-"""What is so, for nets small enough: every mask enumerated, HMC, closed forms of linear models."""
+"""What is so, for nets small enough: every mask enumerated, and Hamiltonian Monte Carlo."""
 
 from . import exact, hmc
 

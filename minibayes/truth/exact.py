@@ -1,31 +1,44 @@
-"""E_q[g(omega)] = sum_i w_i g(omega_i) over every omega: L(theta), its gradient and the predictive, exactly, for tiny networks.
+"""E_q[g(omega)] = sum_i w_i g(omega_i) over every omega: L(theta), its gradient, the predictive, exactly.
 
-Bernoulli noise: the omega_i are all 2^K settings of the K noise variables of one example, w_i = keep^ones (1 - keep)^zeros: no error
-but rounding. Noise that varies continuously, one or two variables of it: the nodes of its own quadrature (`Noise.points`), for normal noise
-a Gauss-Hermite rule: exact where g is a polynomial in each eps of degree below 2 * order; for a smooth g the error falls faster than any
-power of 1/order, for one with kinks (ReLU, max-pooling) about like 1/order. The noise of *one* example is enough: L is a sum over examples,
-and a prediction is for one input. The same `points` serve everything here; all of it is plain float64 by `Network.forward` and `backward`.
+For networks with little noise: that of *one* example is enough, as L is a sum over examples and a prediction
+is for one input.
+
+Bernoulli noise: the omega_i are all 2^K settings of the K noise variables of one example, and
+w_i = keep^ones (1 - keep)^zeros: no error but rounding.
+
+Noise that varies continuously, one or two variables of it: the nodes of its own quadrature (`Noise.points`),
+for normal noise a Gauss-Hermite rule. It is exact where g is a polynomial in each eps of degree below
+2 * order; for a smooth g the error falls faster than any power of 1/order, for one with kinks (ReLU,
+max-pooling) about like 1/order.
+
+The same `points` serve everything here; all of it is plain float64 by `Network.forward` and `backward`.
 """
 
 import math
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import require
 from ..bayes import kl
-from ..bayes.objective import Terms
+from ..bayes.likelihood import Likelihood
+from ..bayes.objective import Objective, Terms
+from ..nn.network import Network
 
-UNITS, CONTINUOUS_UNITS = 16, 2  # noise variables of one example with two values, and with more: the most that is done
+UNITS = 16  # noise variables of one example that take two values: the most that is done
+CONTINUOUS_UNITS = 2  # and of those that take more
 LARGEST = 2**UNITS  # points, when both kinds of noise meet
 ORDER = 64  # nodes per continuous unit; NumPy's rule is tested up to 100
 CHUNK = 4096  # points that go through the network together
 
 
-def points(net, shape: tuple, order: int = ORDER) -> Iterator:
-    """Yield (w, eps): every omega of q for one example of `shape`, in blocks of at most 4096 points, as one row of eps for each.
+def points(net: Network, shape: tuple, order: int = ORDER) -> Iterator:
+    """Yield (w, eps): every omega of q for one example of `shape`, as rows of eps, at most 4096 at a time.
 
-    w (P,) adds up to 1 over all blocks; eps {layer: (P, ...)} is what `net.z` takes for P rows, and z itself for fixed noise.
+    w (P,) adds up to 1 over all blocks; eps {layer: (P, ...)} is what `net.z` takes for P rows, and z itself
+    for fixed noise.
+
     order: nodes per continuous unit.
     """
     order, shape = require.integer("order", order, 1, 100), tuple(shape)
@@ -33,7 +46,7 @@ def points(net, shape: tuple, order: int = ORDER) -> Iterator:
     rules = [net.layers[name].place.points(net.layers[name].noise, order) for name, _ in layers]
     count = _count(net, layers, rules)
     for start in range(0, count, CHUNK):
-        rest = np.arange(start, min(start + CHUNK, count))                  # a point's number, unit by unit its digits
+        rest = np.arange(start, min(start + CHUNK, count))  # a point's number: its digits, unit by unit
         w, eps = np.ones(len(rest)), {}
         for (name, units), (values, weights) in zip(layers, rules, strict=True):
             eps[name] = np.empty((len(rest), math.prod(units)), values.dtype)
@@ -46,31 +59,36 @@ def points(net, shape: tuple, order: int = ORDER) -> Iterator:
 
 
 def _count(net, layers, rules):
-    """The number of points, or an error that says how many noise variables there are and how many are allowed."""
-    count = 1
-    for most, what, fits in ((UNITS, "enumerated", lambda n: n <= 2), (CONTINUOUS_UNITS, "integrated over", lambda n: n > 2)):
-        units = {name: math.prod(shape) for (name, shape), (values, _) in zip(layers, rules, strict=True) if fits(len(values))}
+    """The number of points, or an error that says how many noise variables there are and may be."""
+    two, more = {}, {}  # {layer: units} of its noise variables that take two values, and more
+    for (name, shape), (values, _) in zip(layers, rules, strict=True):
+        (two if len(values) <= 2 else more)[name] = math.prod(shape)
+    for most, what, units in ((UNITS, "enumerated", two), (CONTINUOUS_UNITS, "integrated over", more)):
         if sum(units.values()) > most:
             kinds = "/".join(dict.fromkeys(type(net.layers[name].noise).__name__ for name in units))
             raise require.InputError(
                 f"net must have at most {most} units of {kinds} noise per example to be {what} exactly, got "
                 f"{sum(units.values())}: " + ", ".join(f"{n} in {name!r}" for name, n in units.items()))
+    count = 1
     for (_, shape), (values, _) in zip(layers, rules, strict=True):
         count *= len(values) ** math.prod(shape)
     if count > LARGEST:
-        raise require.InputError(f"net must have at most {LARGEST} combinations of Bernoulli masks and Gaussian nodes per example, got "
-                                 f"{count}: lower the order, or take fewer noisy units")
+        raise require.InputError(f"net must have at most {LARGEST} combinations of Bernoulli masks and "
+                                 f"Gaussian nodes per example, got {count}: lower the order, or take fewer "
+                                 "noisy units")
     return count
 
 
-def terms(objective, params: dict, x, y, order: int = ORDER) -> Terms:
-    """E of `objective.terms(params, x, y, eps)`: for the N examples of a data set the terms of L(theta) = -sum_n E_q log p + KL, nats."""
+def terms(objective: Objective, params: dict, x: ArrayLike, y: ArrayLike, order: int = ORDER) -> Terms:
+    """E of `objective.terms(params, x, y, eps)`: of a data set, L(theta) = -sum_n E_q log p + KL, nats."""
     return value_and_grad(objective, params, x, y, order)[0]
 
 
-def value_and_grad(objective, params: dict, x, y, order: int = ORDER) -> tuple[Terms, dict]:
-    """(terms, d(L/N)/d theta) with L = -(N/B) sum_n E_q log p(y_n | f(x_n, omega)) + KL: L(theta) itself for all N = B examples."""
-    net, likelihood, params = objective.net, objective.likelihood, _float64(params)
+def value_and_grad(objective: Objective, params: dict, x: ArrayLike, y: ArrayLike,
+                   order: int = ORDER) -> tuple[Terms, dict]:
+    """(terms, d(L/N)/d theta), L = -(N/B) sum_n E_q log p(y_n | f(x_n, omega)) + KL: L(theta) if N = B."""
+    net, likelihood = objective.net, objective.likelihood
+    params = _float64(params)
     x = require.inputs("x", x, np.float64, net.input_shape)
     B, nll = len(x), 0.0
     y = likelihood.targets("y", y, B, net.output_shape(x.shape[1:])[0])
@@ -80,25 +98,26 @@ def value_and_grad(objective, params: dict, x, y, order: int = ORDER) -> tuple[T
         for w, eps in blocks:
             f, caches = net.forward(params, np.repeat(x[n:n + 1], len(w), axis=0), net.z(params, eps))
             loss, df = likelihood.nll(f, np.repeat(y[n:n + 1], len(w), axis=0))
-            nll += w @ loss / B                                             # (1/B) sum_n sum_i w_i (-log p(y_n | f(x_n, omega_i)))
+            nll += w @ loss / B         # (1/B) sum_n sum_i w_i (-log p(y_n | f(x_n, omega_i)))
             _, g = net.backward(params, caches, df * (w / B)[:, None], want_dx=False)
             g = net.pull(params, eps, g)
             grads = {name: {p: a + g[name][p] for p, a in group.items()} for name, group in grads.items()}
     return Terms(float(nll), kl.value(net, params, objective.prior), objective.num_data), grads
 
 
-def outputs(net, params: dict, x, order: int = ORDER) -> tuple[np.ndarray, np.ndarray]:
+def outputs(net: Network, params: dict, x: ArrayLike, order: int = ORDER) -> tuple[np.ndarray, np.ndarray]:
     """(w (P,), f (N, P, K)): the outputs f(x_n, omega_i) at every point, and the points' probabilities."""
     params, x = _float64(params), require.inputs("x", x, np.float64, net.input_shape)
     w, f = [], []
     for weights, eps in points(net, x.shape[1:], order):
         z = net.z(params, eps)
         w.append(weights)
-        f.append([net.forward(params, np.repeat(x[n:n + 1], len(weights), axis=0), z)[0] for n in range(len(x))])
+        f.append([net.forward(params, np.repeat(x[n:n + 1], len(weights), axis=0), z)[0]
+                  for n in range(len(x))])
     return np.concatenate(w), np.concatenate(f, axis=1)
 
 
-def predict(net, params: dict, likelihood, x, order: int = ORDER) -> "Exact":
+def predict(net: Network, params: dict, likelihood: Likelihood, x: ArrayLike, order: int = ORDER) -> "Exact":
     """p(y* | x*) = sum_i w_i p(y* | f(x*, omega_i)) at x (N, ...): an Exact."""
     return Exact(likelihood, *outputs(net, params, x, order))
 
@@ -109,18 +128,20 @@ class Exact:
     It has the names of `prediction.ClassPrediction` or `RegressionPrediction`, made by the same classes, and
 
     w (P,), f (N, P, K)     the points' probabilities and outputs
-    std                     of what `mean` averages, over omega: the standard error of an average of T passes is std/sqrt(T)
+    std                     of what `mean` averages, over omega: an average of T passes has standard error
+                            std/sqrt(T)
     expect                  E_q of any values that go with the points
     """
 
-    def __init__(self, likelihood, w: np.ndarray, f: np.ndarray):
-        self.likelihood, self.w, self.f = likelihood, w, f
+    def __init__(self, likelihood: Likelihood, w: np.ndarray, f: np.ndarray):
+        self.likelihood = likelihood
+        self.w, self.f = w, f
         passes = np.ascontiguousarray(f.swapaxes(0, 1))
         summary = likelihood.summary(passes, w)
         self.prediction = likelihood.prediction("exact", summary, self._log_density, passes)
         self.std = np.sqrt(summary.averaged.variance)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str):
         if name == "prediction":  # not there yet, while it is being unpickled or copied
             raise AttributeError(name)
         return getattr(self.prediction, name)
@@ -137,7 +158,8 @@ class Exact:
     def _log_density(self, y):
         """log p(y_n | x_n) = log E_q p(y_n | f(x_n, omega)), nats, (N,)."""
         N, P, K = self.f.shape
-        return self.log_expect(-self.likelihood.nll(self.f.reshape(N * P, K), np.repeat(y, P, axis=0))[0].reshape(N, P))
+        loss, _ = self.likelihood.nll(self.f.reshape(N * P, K), np.repeat(y, P, axis=0))
+        return self.log_expect(-loss.reshape(N, P))
 
 
 def _float64(params):

@@ -1,4 +1,4 @@
-"""The rows of the KL's table: one derivation for each q under each prior. To be read with `bayes/kl.py`, which says what a ray is."""
+"""The rows of the KL's table: one derivation for each q under each p. `bayes/kl.py` says what a ray is."""
 
 from . import dropout, loguniform, mgn, variational
 
