@@ -37,7 +37,7 @@ class Likelihood(Registered, kind="likelihood"):
     normal = False  # whether p(y | f) is normal, with the moments of `mean_and_variance`: quantiles ask
 
     def targets(self, name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
-        """y checked, a row per input, or an error that says what is wrong: numbers (count, outputs) of `support`."""
+        """y checked, a row per input, or an error that says what is wrong: (count, outputs) of `support`."""
         return targets.numbers(name, y, count, outputs, self.support)
 
     def nll(self, f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

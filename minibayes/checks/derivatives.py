@@ -1,7 +1,7 @@
-"""<grad f, d> = (f(theta + h d) - f(theta - h d))/2h, <A x, c> = <x, A' c>: checks for a derivation of one's own."""
+"""<grad f, d> = (f(theta + h d) - f(theta - h d))/2h, <A x, c> = <x, A' c>: checks of derivations."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ SAMPLE = 1000  # entries of a wrong gradient that are looked at one by one
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """The worst direction of a gradient check: where, what was claimed, what was measured, how far they are apart; and a hint."""
+    """The worst direction of a gradient check: where, claimed, measured, how far apart; and a hint."""
 
     param: str
     direction: int
@@ -28,23 +28,26 @@ class GradientCheck:
 
     def __str__(self):
         verdict = "agrees with" if self.passed else "differs from"
-        return (f"along random direction {self.direction} of {self.param}, the gradient gives {self.claimed:.10g}, which {verdict} the "
-                f"finite difference {self.measured:.10g}: relative error {self.relative_error:.2g} (tolerance {self.tolerance:.2g})"
+        return (f"along random direction {self.direction} of {self.param}, the gradient gives "
+                f"{self.claimed:.10g}, which {verdict} the finite difference {self.measured:.10g}: "
+                f"relative error {self.relative_error:.2g} (tolerance {self.tolerance:.2g})"
                 + (f"; {self.hint}" if self.hint else ""))
 
 
 def gradient_check(f, params, grads, rng, directions=3, step=1e-5, tolerance=1e-7):
-    """Compare `grads` with central differences of f(params), a scalar, along random directions of each parameter array.
+    """Compare `grads` with central differences of f(params), a scalar, along random directions of each array.
 
-    params, grads: {layer: {param: float64 array}}, or {param: array}. f must be deterministic: freeze the noise first. Each direction d
-    has unit length; the relative error is |claimed - measured| / max(|claimed|, |measured|, ||grad||/sqrt(size)), the last being the
-    typical size of <grad, d>, so that a direction that happens to be orthogonal to the gradient does not count as an error.
-    Returns the worst GradientCheck; assert its `passed`, and print it: if it failed, its hint looks for a factor, a sign, single entries.
+    params, grads: {layer: {param: float64 array}}, or {param: array}. f must be deterministic: freeze the
+    noise first. Each direction d has unit length; the relative error is |claimed - measured| / max(|claimed|,
+    |measured|, ||grad||/sqrt(size)), the last being the typical size of <grad, d>, so that a direction that
+    happens to be orthogonal to the gradient does not count as an error. Returns the worst GradientCheck;
+    assert its `passed`, and print it: if it failed, its hint looks for a factor, a sign, single entries.
     """
     rng, worst, at, found = np.random.default_rng(rng), None, None, {}
     first, second = float(f(params)), float(f(params))
     if first != second and not math.isnan(first):
-        raise require.InputError(f"f must give the same value each time, got {first!r} and {second!r}: draw the noise once, outside f")
+        raise require.InputError(f"f must give the same value each time, got {first!r} and {second!r}: draw "
+                                 "the noise once, outside f")
     for path, array, gradient, put in _leaves(params, grads):
         found[path] = []
         typical = np.linalg.norm(gradient) / np.sqrt(array.size)
@@ -58,14 +61,16 @@ def gradient_check(f, params, grads, rng, directions=3, step=1e-5, tolerance=1e-
             error = abs(claimed - measured) / scale if scale else 0.0
             error = error if np.isfinite(error) else np.inf
             if worst is None or error > worst.relative_error:
-                worst, at = GradientCheck(path, i, claimed, measured, error, tolerance), (array, gradient, put)
+                worst = GradientCheck(path, i, claimed, measured, error, tolerance)
+                at = array, gradient, put
     if worst is None:
         raise require.InputError("params must hold at least one array, got none")
     if worst.passed:
         return worst
-    right = [path for path, pairs in found.items() if path != worst.param and all(_near(c, m, tolerance) for c, m in pairs)]
-    hint = _hint(f, *at, found[worst.param], step, tolerance) + (f"; {', '.join(right)} are right" if right else "")
-    return GradientCheck(worst.param, worst.direction, worst.claimed, worst.measured, worst.relative_error, tolerance, hint)
+    right = [path for path, pairs in found.items()
+             if path != worst.param and all(_near(c, m, tolerance) for c, m in pairs)]
+    hint = _hint(f, *at, found[worst.param], step, tolerance)
+    return replace(worst, hint=hint + (f"; {', '.join(right)} are right" if right else ""))
 
 
 def _near(claimed, measured, tolerance):
@@ -73,7 +78,7 @@ def _near(claimed, measured, tolerance):
 
 
 def _hint(f, array, gradient, put, pairs, step, tolerance):
-    """What is wrong with one parameter's gradient: not finite, zero, a factor or a sign in all directions, or some entries."""
+    """What is wrong with one gradient: not finite, zero, a factor, a sign, or some entries."""
     if not np.isfinite(gradient).all():
         return f"{int((~np.isfinite(gradient)).sum())} of its {gradient.size} entries are NaN or infinite"
     if not gradient.any():
@@ -102,14 +107,16 @@ def _hint(f, array, gradient, put, pairs, step, tolerance):
         return ""
     _, entry, claimed, measured = max(wrong)
     where = ", ".join(map(str, entry))
-    counted = f"{len(wrong)} of its {'first ' if len(entries) < array.size else ''}{len(entries)} entries are wrong"
+    first = "first " if len(entries) < array.size else ""
+    counted = f"{len(wrong)} of its {first}{len(entries)} entries are wrong"
     return f"{counted}, most of all [{where}]: {claimed:.6g}, which should be {measured:.6g}"
 
 
 def _leaves(params, grads, path=""):
     """(path, array, gradient, put) of each array; put(new) is a copy of params with that array replaced."""
     if not isinstance(grads, dict) or set(grads) != set(params):
-        raise require.InputError(f"grads{f' of {path[:-1]!r}' if path else ''} must be a dict with {list(params)}, got "
+        of = f" of {path[:-1]!r}" if path else ""
+        raise require.InputError(f"grads{of} must be a dict with {list(params)}, got "
                                  f"{list(grads) if isinstance(grads, dict) else type(grads).__name__}")
     for key, value in params.items():
         here = f"{path}{key}"
@@ -120,12 +127,13 @@ def _leaves(params, grads, path=""):
             if value.dtype != np.float64:
                 raise TypeError(f"params must be float64 for a gradient check, {here} is {value.dtype}")
             if np.shape(grads[key]) != value.shape:
-                raise require.InputError(f"the gradient of {here} must have its shape {value.shape}, got {np.shape(grads[key])}")
+                raise require.InputError(f"the gradient of {here} must have its shape {value.shape}, "
+                                         f"got {np.shape(grads[key])}")
             yield here, value, np.asarray(grads[key]), lambda new, k=key: params | {k: new}
 
 
 def adjoint_check(forward, adjoint, x, c):
-    """|<forward(x), c> - <x, adjoint(c)>| / (|forward(x)| |c|): zero, up to rounding, if `adjoint` is the transpose of `forward`."""
+    """|<forward(x), c> - <x, adjoint(c)>| / (|forward(x)| |c|): 0, up to rounding, for a transpose."""
     y = forward(x)
     left, right = float(np.vdot(y, c)), float(np.vdot(x, adjoint(c)))
     return abs(left - right) / max(float(np.linalg.norm(y) * np.linalg.norm(c)), np.finfo(float).tiny)

@@ -1,22 +1,24 @@
-"""Does a layer keep what nn.Layer promises: shapes, dtypes, every derivative, and that z multiplies the parameters it says?"""
+"""Does a layer keep what nn.Layer promises: shapes, dtypes, derivatives, and what z multiplies?"""
 
 from dataclasses import fields, replace
 
 import numpy as np
 
-from .. import storage
-from ..bayes import Categorical, Prior
-from ..nn import Bernoulli, LearnedGaussian, Network
+from .. import records
+from ..nn import Bernoulli, Layer, LearnedGaussian, Network
 from .layer_case import Case, dtypes, is_factor, lacks_mask, multiplies, rows, writes
 from .slopes import compare, near
 from .verdict import Examination, Verdict, call
 
 
-def layer(layer, input_shape: tuple, *, x: np.ndarray | None = None, batch: int = 4, seed: int = 0) -> Verdict:
-    """Grade a layer on a batch of inputs of `input_shape`; prints nothing and raises nothing that the layer does.
+def layer(layer: Layer, input_shape: tuple, *, x: np.ndarray | None = None, batch: int = 4,
+          seed: int = 0) -> Verdict:
+    """Grade a layer on inputs of `input_shape`; prints nothing, and raises nothing that the layer does.
 
-    x: inputs (B, *input_shape) to take in the place of normal numbers.   batch: B.   seed: of the parameters, x and z.
-    A layer with a field `noise` is graded with its own noise, with dropout, and with noise that learns, whose dL/dz it must give.
+    x: inputs (B, *input_shape) to take in the place of normal numbers.   batch: B.
+    seed: of the parameters, x and z.
+    A layer with a field `noise` is graded with its own noise, with dropout, and with noise that learns, for
+    which it must give dL/dz.
     """
     shape = tuple(input_shape)
     exam = Examination(layer, f" on inputs of shape {shape}")
@@ -24,7 +26,7 @@ def layer(layer, input_shape: tuple, *, x: np.ndarray | None = None, batch: int 
         x = np.random.default_rng(seed).standard_normal((batch, *shape))
     x = np.asarray(x, np.float64)
     with exam.part("save", "can be saved and loaded"):
-        storage.check_readable(Network(shape, layer=layer), Prior(), Categorical())
+        records.check_readable("layer", layer)
     for note, variant in variants(layer):
         case = None
         with exam.part(f"parameters{note}", "param_shapes and init agree, in float32 and float64") as wrong:
@@ -37,7 +39,7 @@ def layer(layer, input_shape: tuple, *, x: np.ndarray | None = None, batch: int 
 
 
 def variants(layer) -> list:
-    """(what to say of it, layer): itself and, if its noise is a setting, with dropout and with noise that learns."""
+    """(what to say of it, layer): itself and, if noise is a setting, with dropout and with learned noise."""
     out = [("", layer)]
     if any(f.name == "noise" for f in fields(layer)):
         for noise in (Bernoulli(0.5), LearnedGaussian(0.5)):
@@ -59,9 +61,10 @@ def parameters(layer) -> str:
             return f"init gives {({p: np.shape(a) for p, a in made.items()})}, param_shapes says {shapes}"
         for p, a in made.items():
             if a.dtype != dtype:
-                return f"init gives {p} as {a.dtype} where {np.dtype(dtype)} is asked for: end it in .astype(dtype)"
+                return (f"init gives {p} as {a.dtype} where {np.dtype(dtype)} is asked for: "
+                        "end it in .astype(dtype)")
             if not np.array_equal(a, again[p]):
-                return f"init gives another {p} for the same rng: draw from the rng it is given, and nothing else"
+                return f"init gives another {p} for the same rng: draw from the rng it is given alone"
     return ""
 
 
@@ -72,7 +75,7 @@ def examine(exam: Examination, case: Case, note: str):
     with exam.part(f"output shape{note}", f"{np.shape(case.y)[1:]} from {x.shape[1:]}") as wrong:
         said = tuple(call(layer, "output_shape", x.shape[1:]))
         if (len(x), *said) != np.shape(case.y):
-            wrong(f"forward gives {np.shape(case.y)[1:]} for an input of {x.shape[1:]}, output_shape says {said}")
+            wrong(f"forward gives {np.shape(case.y)[1:]} for an input of {x.shape[1:]}, output_shape {said}")
     with exam.part(f"names of gradients{note}", f"{sorted(wanted) or 'none'}, and dL/dx") as wrong:
         missing, extra = wanted - set(case.grads), set(case.grads) - wanted
         if "z" in missing:
@@ -83,7 +86,7 @@ def examine(exam: Examination, case: Case, note: str):
             wrong(f"backward gives gradients of {sorted(case.grads)}, and must of {sorted(wanted)}")
     with exam.part(f"dtype{note}", "float32 stays float32, float64 float64") as wrong:
         wrong(dtypes(case))
-    with exam.part(f"writes nothing{note}", "x, z, df, the parameters and the cache stay as they were") as wrong:
+    with exam.part(f"writes nothing{note}", "x, z, df, parameters and cache stay as they were") as wrong:
         wrong(writes(case))
     with exam.part(f"rows{note}", "a batch is its rows one by one, and its gradients their sum") as wrong:
         wrong(rows(case))
@@ -99,9 +102,10 @@ def examine(exam: Examination, case: Case, note: str):
     for p in layer.param_shapes():
         with exam.part(f"dL/d{p}{note}", "agrees with differences, z frozen") as wrong:
             if p in case.grads:
-                instead = {said: lambda v, one=one, p=p: case.loss(case.params | {p: v}, z=one) for said, one in unmasked.items()}
-                said = compare(f"dL/d{p}", lambda v, p=p: case.loss(case.params | {p: v}), case.params[p], case.grads[p], factors,
-                               instead)
+                instead = {said: lambda v, one=one, p=p: case.loss_at(p, v, z=one)
+                           for said, one in unmasked.items()}
+                said = compare(f"dL/d{p}", lambda v, p=p: case.loss_at(p, v), case.params[p], case.grads[p],
+                               factors, instead)
                 wrong(f"dL/d{p} lacks the mask z, row by row" if said and lacks_mask(case, p) else said)
     if np.ndim(z):
         examine_noise(exam, case, note, factors, learned)
@@ -114,12 +118,12 @@ def examine_noise(exam: Examination, case: Case, note: str, factors: dict, learn
         with exam.part(f"dL/dz{note}", "agrees with differences") as wrong:
             del factors["the mask z"]
             response = {"the response at z = 1": case.forward(z=np.ones_like(z))[0]}
-            place = layer.place.pull(layer.noise, layer.phi(case.params), z, np.asarray(case.grads["z"], np.float64))
             if is_factor(case):
-                wrong(compare("dL/dz", lambda v: case.loss(z=v), z, case.grads["z"], factors | response, {}))
-            for name, claimed in place.items():  # where dL/dz stands for something else, what it gives for phi counts
-                if not is_factor(case):
-                    wrong(compare(f"dL/d{name}", lambda v, name=name: case.loss(case.params | {name: v}), case.params[name], claimed))
+                wrong(compare("dL/dz", lambda v: case.loss(z=v), z, case.grads["z"], factors | response))
+            else:  # dL/dz stands for something else, and what it gives for phi counts
+                dz = np.asarray(case.grads["z"], np.float64)
+                for p, claimed in layer.place.pull(layer.noise, layer.phi(case.params), z, dz).items():
+                    wrong(compare(f"dL/d{p}", lambda v, p=p: case.loss_at(p, v), case.params[p], claimed))
     with exam.part(f"one z for all rows{note}", "z of one row acts on every row") as wrong:
         one, many = z[:1], np.repeat(z[:1], len(x), axis=0)
         if not near(case.forward(z=one)[0], case.forward(z=many)[0]):
@@ -130,9 +134,10 @@ def examine_noise(exam: Examination, case: Case, note: str, factors: dict, learn
                 wrong(f"dL/d{p} with z (1, ...) is not that with the same z in every row")
         if not near(dx, dx_many):
             wrong("dL/dx with z (1, ...) is not that with the same z in every row")
-        if is_factor(case) and "z" in grads and not near(grads["z"], np.sum(grads_many["z"], axis=0, keepdims=True)):
+        if "z" in grads and is_factor(case) and not near(grads["z"], grads_many["z"].sum(axis=0)[None]):
             wrong("dL/dz of a z (1, ...) that all rows share must be the sum over the rows, in its shape")
-    with exam.part(f"z multiplies{note}", f"W = z times {', '.join(layer.noisy_params)}, ray by ray") as wrong:
+    inside = ", ".join(layer.noisy_params)
+    with exam.part(f"z multiplies{note}", f"W = z times {inside}, ray by ray") as wrong:
         wrong(multiplies(case))
     with exam.part(f"weight averaging{note}", "forward takes E[z], and a network the layer") as wrong:
         net = Network(x.shape[1:], layer=layer)
@@ -142,4 +147,4 @@ def examine_noise(exam: Examination, case: Case, note: str, factors: dict, learn
             wrong("forward at z = E[z] gives another shape, or numbers that are not finite")
         rays, squares = layer.rays(case.params), sum((case.params[p] ** 2).sum() for p in layer.noisy_params)
         if not near(np.sum(rays), squares):
-            wrong(f"the rays' squares add up to {np.sum(rays):.6g}, not to ||{', '.join(layer.noisy_params)}||^2 = {squares:.6g}")
+            wrong(f"the rays' squares add up to {np.sum(rays):.6g}, not to ||{inside}||^2 = {squares:.6g}")

@@ -1,26 +1,26 @@
-"""Does a likelihood keep what bayes.Likelihood promises: -log p with every constant, its derivative, its moments?"""
+"""Does a likelihood keep what bayes.Likelihood promises: all of -log p, its derivative, its moments?"""
 
 import warnings
 
 import numpy as np
 
-from .. import nn, storage
-from ..bayes import Prior, predictive
+from .. import nn, records
+from ..bayes import Likelihood, predictive
 from . import support
 from .slopes import compare, constant, near
 from .verdict import Examination, Failed, Verdict, call
 
 
-def likelihood(likelihood, outputs: int, *, y: np.ndarray | None = None, seed: int = 0) -> Verdict:
-    """Grade a likelihood on a network's `outputs` numbers a row; prints nothing and raises nothing that it does.
+def likelihood(likelihood: Likelihood, outputs: int, *, y: np.ndarray | None = None,
+               seed: int = 0) -> Verdict:
+    """Grade a likelihood for a network with so many outputs; prints nothing, raises nothing that it does.
 
     y: targets to take, as `fit` gets them, in the place of those that its `support` suggests.
     Over y it is summed or integrated, at 1 or 2 outputs where `outputs` would be more dimensions than that.
     """
     exam, rng = Examination(likelihood, f" with {outputs} outputs"), np.random.default_rng(seed)
     with exam.part("save", "can be saved and loaded"):
-        net = nn.Network(layer=nn.Dense(2, outputs))
-        storage.check_readable(net, Prior(), likelihood)
+        records.check_readable("likelihood", likelihood)
     rows, good = 6 if y is None else len(y), None
     f = rng.standard_normal((rows, outputs))
     with exam.part("targets", "take what y may be, and refuse the rest with a clear error") as wrong:
@@ -51,7 +51,8 @@ def likelihood(likelihood, outputs: int, *, y: np.ndarray | None = None, seed: i
     with exam.part("data_terms", "add up to the data term") as wrong:
         terms = call(likelihood, "data_terms", "", rows, outputs, float(np.sum(nll)))
         if not near(sum(term[2] for term in terms), np.sum(nll)):
-            wrong(f"data_terms add up to {sum(term[2] for term in terms):.6g}, and must to the total, {np.sum(nll):.6g}")
+            found = sum(term[2] for term in terms)
+            wrong(f"data_terms add up to {found:.6g}, and must to the total, {np.sum(nll):.6g}")
     return exam.verdict()
 
 
@@ -74,8 +75,8 @@ def dtypes(likelihood, f, y) -> str:
         given, before = f.astype(dtype), y.copy()
         for what, a in zip(("nll", "df"), values(likelihood, given, y), strict=True):
             if np.asarray(a).dtype != dtype:
-                return (f"{what} comes as {np.asarray(a).dtype} where f is {np.dtype(dtype)} (y is {y.dtype}): "
-                        f"end it in .astype(f.dtype)")
+                return (f"{what} comes as {np.asarray(a).dtype} where f is {np.dtype(dtype)} and y {y.dtype}"
+                        ": end it in .astype(f.dtype)")
         if not np.array_equal(given, f.astype(dtype)) or not np.array_equal(y, before):
             return "nll writes into what it was given"
     return ""
@@ -86,11 +87,12 @@ def rows_alone(likelihood, f, y) -> str:
     for n in range(len(f)):
         one, done = values(likelihood, f[n:n + 1], y[n:n + 1])
         if not near(one, nll[n:n + 1]):
-            return f"nll of example {n} alone is {float(one[0]):.6g}, in the batch {float(nll[n]):.6g}: it depends on the others"
+            return (f"nll of example {n} alone is {float(one[0]):.6g}, in the batch {float(nll[n]):.6g}: "
+                    "it depends on the others")
         if not near(done, df[n:n + 1]):
-            ratio = constant(np.ravel(df[n]).astype(float), np.ravel(done).astype(float))
-            return "df divides by the batch: the mean over the batch is taken elsewhere" if (
-                ratio is not None and near(ratio, 1 / len(f))) else f"df of example {n} alone is another than in the batch"
+            return ("df divides by the batch: the mean over the batch is taken elsewhere"
+                    if constant(df[n], done, 1 / len(f)) else
+                    f"df of example {n} alone is another than in the batch")
     return ""
 
 
@@ -103,7 +105,7 @@ def derivative(likelihood, f, y) -> str:
 
 
 def prediction(likelihood, outputs, y) -> str:
-    """A small net with dropout: its prediction's log p(y) beside log (1/T) sum_t exp(-nll), from the passes it kept."""
+    """A small net with dropout: its log p(y) beside log (1/T) sum_t exp(-nll), from the kept passes."""
     net, N = nn.Network(layer=nn.Dense(3, outputs, noise=nn.Bernoulli(0.5))), len(y)
     x = np.random.default_rng(8).standard_normal((N, 3))
     with warnings.catch_warnings():

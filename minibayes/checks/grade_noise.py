@@ -1,25 +1,22 @@
-"""Does a noise keep what nn.Noise promises: draws from counters alone, its moments, and dL/dphi through z = T(phi, eps)?"""
-
-from dataclasses import replace
+"""Does a noise keep what nn.Noise promises: draws from counters alone, moments, dL/dphi?"""
 
 import numpy as np
 
-from .. import storage
-from ..bayes import Categorical, Prior
-from ..nn import Dense, Key, Network, Rows
+from .. import records
+from ..nn import Key, Noise, Rows
 from .noise_moments import ERRORS, examine_points, moments, normal
 from .slopes import compare, constant, near
 from .verdict import Examination, Verdict, call
 
 
-def noise(noise, *, draws: int = 20_000, units: int = 4, seed: int = 0) -> Verdict:
-    """Grade a noise by draws of `units` units for so many examples; prints nothing and raises nothing that the noise does.
+def noise(noise: Noise, *, draws: int = 20_000, units: int = 4, seed: int = 0) -> Verdict:
+    """Grade a noise by draws of `units` units for so many examples; prints nothing, raises nothing.
 
-    What is statistical passes within 4 standard errors of the sample: with the same seed the verdict is always the same.
+    What is statistical passes within 4 standard errors of the sample; one seed, one verdict.
     """
     exam = Examination(noise)
     with exam.part("save", "can be saved and loaded"):
-        storage.check_readable(Network((2,), layer=replace(Dense(2, 2), noise=noise)), Prior(), Categorical())
+        records.check_readable("noise", noise)
     phi = None
     with exam.part("start", "phi_0 broadcasts to the units, in float64") as wrong:
         wrong(starts(noise))
@@ -30,7 +27,7 @@ def noise(noise, *, draws: int = 20_000, units: int = 4, seed: int = 0) -> Verdi
         eps = draw(noise, Key(seed).of("layer"), np.arange(draws), 0, (units,), np.float64)
     if eps is None or phi is None or not exam.findings[-1].passed:
         return exam.verdict()
-    with exam.part("reproducible", "a row is a function of (seed, layer, example, pass) alone, however a batch is cut") as wrong:
+    with exam.part("reproducible", "a row depends on seed, layer, example and pass alone") as wrong:
         wrong(reproducible(noise, seed))
     if noise.random:
         with exam.part("independent", "between units, examples, passes, layers and seeds") as wrong:
@@ -72,10 +69,11 @@ def starts(noise) -> str:
             if name in ("M", "b", "z"):
                 return f"start calls a parameter {name!r}, a name that the layer has"
             if not hasattr(a, "dtype") or a.dtype != np.float64:
-                return f"start gives {name} as {getattr(a, 'dtype', type(a).__name__)}, and must give a float64 array"
+                got = getattr(a, "dtype", type(a).__name__)
+                return f"start gives {name} as {got}, and must give a float64 array"
             if a.ndim != len(shape) or any(i not in (1, n) for i, n in zip(a.shape, shape, strict=True)):
-                return (f"start({shape}) gives {name} of shape {a.shape}: it must have as many axes as a unit's shape has, each of "
-                        f"that size or 1, such as {(1,) * len(shape)} for one number a layer")
+                return (f"start({shape}) gives {name} of shape {a.shape}: it must have as many axes as a "
+                        f"unit's shape has, each of that size or 1, such as {(1,) * len(shape)}")
     return ""
 
 
@@ -86,7 +84,8 @@ def drawn(noise, seed) -> str:
             if np.shape(eps) != (5, *shape):
                 return f"draw gives the shape {np.shape(eps)} where {(5, *shape)} is asked for"
             if eps.dtype.kind == "f" and eps.dtype != dtype:
-                return f"draw gives {eps.dtype} where rows.dtype is {np.dtype(dtype)}: end it in .astype(rows.dtype)"
+                return (f"draw gives {eps.dtype} where rows.dtype is {np.dtype(dtype)}: "
+                        "end it in .astype(rows.dtype)")
             if eps.dtype.kind not in "fub":
                 return f"draw gives {eps.dtype}: it must be rows.dtype, or uint8 for a mask"
             if not np.isfinite(eps).all():
@@ -96,13 +95,15 @@ def drawn(noise, seed) -> str:
 
 def reproducible(noise, seed) -> str:
     key, examples, passes = Key(seed).of("layer"), np.arange(12), np.arange(12) % 3
-    whole, order = draw(noise, key, examples, passes, (5,), np.float32), np.random.default_rng(0).permutation(12)
+    whole = draw(noise, key, examples, passes, (5,), np.float32)
+    order = np.random.default_rng(0).permutation(12)
     if not np.array_equal(whole, draw(noise, key, examples, passes, (5,), np.float32)):
-        return "the same key and rows give other numbers the second time: draw from key.uniform, key.normal or key.bernoulli alone"
+        return ("the same key and rows give other numbers the second time: draw from key.uniform, "
+                "key.normal or key.bernoulli alone")
     for said, some in (("in another order", order), ("in two batches", slice(7, 12)), ("alone", slice(4, 5))):
         if not np.array_equal(whole[some], draw(noise, key, examples[some], passes[some], (5,), np.float32)):
-            return (f"an example drawn {said} gets other numbers: they must be a function of its rows.examples and rows.passes alone, "
-                    "as those of key.uniform, key.normal and key.bernoulli are")
+            return (f"an example drawn {said} gets other numbers: they must be a function of its "
+                    "rows.examples and rows.passes alone, as those of key.uniform and key.normal are")
     return ""
 
 
@@ -137,7 +138,7 @@ def transforms(noise, phi, eps) -> str:
             return f"z gives the shape {np.shape(z)} for eps of shape {given.shape}"
         if z.dtype.kind == "f" and z.dtype != dtype:
             return f"z comes as {z.dtype} where phi and eps are {np.dtype(dtype)}"
-        if not np.array_equal(frozen, given) or any(not np.array_equal(a, at[name]) for name, a in before.items()):
+        if not np.array_equal(frozen, given) or not all(np.array_equal(a, at[p]) for p, a in before.items()):
             return "z writes into what it was given"
         if not np.array_equal(z, call(noise, "z", at, given)):
             return "z gives something else the second time: what is random is eps"
@@ -160,15 +161,15 @@ def pull(noise, phi, eps, name, seed) -> str:
 
     def loss(v, weight=c):
         return float((weight * call(noise, "z", phi | {name: v}, eps)).sum())
-    factors = {f"the factor {name}": phi[name], f"the factor exp({name})": np.exp(phi[name]),
-               f"the factor exp({name}/2)": np.exp(phi[name] / 2), f"the factor exp(2 {name})": np.exp(2 * phi[name])}
+    factors = {f"the factor {name}": phi[name]} | {
+        f"the factor exp({said})": np.exp(power * phi[name])
+        for said, power in ((name, 1), (f"{name}/2", 0.5), (f"2 {name}", 2))}
     instead = {"does not multiply by dz": lambda v: loss(v, np.ones_like(c)),
                "lacks the factor eps": lambda v: loss(v, c / np.where(eps == 0, 1, eps)),
                "has the factor eps once too often": lambda v: loss(v, c * eps),
                "lacks the factor z": lambda v: loss(v, c / np.where(z == 0, 1, z))}
-    ratio = constant(np.ravel(made[name]).astype(float), np.ravel(sum(
-        np.asarray(call(noise, "pull", phi, eps[n:n + 1], c[n:n + 1])[name], np.float64) for n in range(len(eps)))))
-    if ratio is not None and near(ratio, 1 / len(eps)):
+    total = sum(call(noise, "pull", phi, eps[n:n + 1], c[n:n + 1])[name] for n in range(len(eps)))
+    if constant(made[name], total, 1 / len(eps)):
         return f"dL/d{name} is the mean over the rows, and must be the sum"
     return compare(f"dL/d{name}", loss, phi[name], made[name], factors, instead) or (
-        "" if ratio is None or near(ratio, 1.0) else f"dL/d{name} is not the sum of what its rows give alone")
+        "" if near(made[name], total) else f"dL/d{name} is not the sum of what its rows give alone")

@@ -1,4 +1,4 @@
-"""A layer with parameters, inputs, noise and dL/df, and what is asked of it beside its derivatives: rows, dtypes, what z multiplies."""
+"""A layer with parameters, inputs, noise and dL/df, and what is asked of it beside its derivatives."""
 
 from itertools import combinations
 
@@ -10,17 +10,20 @@ from .verdict import Failed, call
 
 
 class Case:
-    """A layer with parameters, inputs, noise and dL/df in float64, and what its forward and backward make of them."""
+    """A layer with parameters, inputs, noise and dL/df in float64, and what its forward and backward give."""
 
     def __init__(self, layer, x, seed):
         rng = np.random.default_rng([seed, 1])
         weights = call(layer, "init", rng, np.float64)
         self.layer, self.x = layer, x
-        self.params = {p: np.asarray(a, np.float64) + 0.3 * rng.standard_normal(np.shape(a)) for p, a in weights.items()}
+        self.params = {p: np.asarray(a, np.float64) + 0.3 * rng.standard_normal(np.shape(a))
+                       for p, a in weights.items()}
         if layer.noisy and not layer.noisy_params:
-            raise Failed("noisy_params is empty: it must name the parameters that z multiplies, or their KL is that of no noise")
+            raise Failed("noisy_params is empty: it must name the parameters that z multiplies, or their KL "
+                         "is that of no noise")
         if set(layer.noisy_params if layer.noisy else ()) - set(weights):
-            raise Failed(f"noisy_params must be among the parameters {list(weights)}, got {layer.noisy_params}")
+            raise Failed(f"noisy_params must be among the parameters {list(weights)}, "
+                         f"got {layer.noisy_params}")
         self.params |= call(layer, "start_noise", np.float64)
         self.z = self.draw(seed, np.float64)
         y, cache = self.forward()
@@ -33,15 +36,18 @@ class Case:
         if not layer.noisy:
             return 1
         rows = Rows.of(key, len(self.x), dtype=dtype)
-        eps = layer.place.draw(layer.noise, key, (len(self.x), *call(layer, "noise_shape", self.x.shape[1:])), rows)
+        shape = call(layer, "noise_shape", self.x.shape[1:])
+        eps = layer.place.draw(layer.noise, key, (len(self.x), *shape), rows)
         phi = {p: np.asarray(a, dtype) for p, a in call(layer, "phi", self.params).items()}
         z = layer.place.z(layer.noise, phi, eps)
         return z.astype(np.float64) if dtype == np.float64 else z
 
     def forward(self, params=None, x=None, z=None):
         """Of copies, as what is given may be written into."""
-        params, x, z = self.params if params is None else params, self.x if x is None else x, self.z if z is None else z
-        return self.run_forward({p: a.copy() for p, a in params.items()}, x.copy(), np.copy(z) if np.ndim(z) else z)
+        params = self.params if params is None else params
+        x, z = self.x if x is None else x, self.z if z is None else z
+        z = np.copy(z) if np.ndim(z) else z
+        return self.run_forward({p: a.copy() for p, a in params.items()}, x.copy(), z)
 
     def run_forward(self, params, x, z):
         made = call(self.layer, "forward", params, x, z)
@@ -50,26 +56,33 @@ class Case:
         return made
 
     def backward(self, cache, df=None, params=None):
-        return self.run_backward(cache, (self.df if df is None else df).copy(), self.params if params is None else params)
+        df = self.df if df is None else df
+        return self.run_backward(cache, df.copy(), self.params if params is None else params)
 
     def run_backward(self, cache, df, params):
         made = call(self.layer, "backward", params, cache, df)
         if type(made) is not tuple or len(made) != 2 or not hasattr(made[1], "keys"):
-            raise Failed("backward must return (dL/dx, {name: dL/dparam}), with {} where there are no parameters")
+            raise Failed("backward must return (dL/dx, {name: dL/dparam}), {} where there are no parameters")
         return made
 
     def loss(self, params=None, x=None, z=None) -> float:
         """L = <df, f>: its derivative in f is df."""
         return float((self.df * self.forward(params, x, z)[0]).sum())
 
+    def loss_at(self, p: str, value, z=None) -> float:
+        """The same with another value of one parameter."""
+        return self.loss(self.params | {p: value}, z=z)
+
     def rows(self, n):
         return self.z if np.ndim(self.z) == 0 else self.z[n]
 
 
 def lacks_mask(case, p: str) -> bool:
-    """Whether dL/dp is right once the share of each row is multiplied by its z: as p o z is all that f knows of p."""
+    """Whether dL/dp is right once the share of each row is multiplied by its z: f knows of p only p o z."""
     layer, z = case.layer, case.z
-    if not np.ndim(z) or p not in layer.noisy_params or z.shape[1:] != tuple(layer.place.units(layer)) or not is_factor(case):
+    if not np.ndim(z) or p not in layer.noisy_params or not is_factor(case):
+        return False
+    if z.shape[1:] != tuple(layer.place.units(layer)):
         return False
     masked = 0.0
     for n in range(len(case.x)):
@@ -80,7 +93,7 @@ def lacks_mask(case, p: str) -> bool:
 
 
 def is_factor(case) -> bool:
-    """Whether z is what multiplies the parameters: where it is not, E[z] is not what stands for it (place Local)."""
+    """Whether z is what multiplies the parameters: at the place Local it is not."""
     return near(*np.broadcast_arrays(case.layer.mean_noise(case.params, np.float64),
                                      case.layer.noise.moments(case.layer.phi(case.params))[0]))
 
@@ -92,13 +105,14 @@ def multiplies(case) -> str:
     z.reshape(-1)[::3] = 0
     with_z, one = case.forward(z=z)[0], np.ones_like(z)
     if not is_factor(case):
-        made = layer.weights(case.params, z)
-        return "" if near(with_z, case.forward(case.params | {"M": made["W"].reshape(case.params["M"].shape)}, z=0 * z)[0]) else (
+        W = layer.weights(case.params, z)["W"].reshape(case.params["M"].shape)
+        return "" if near(with_z, case.forward(case.params | {"M": W}, z=0 * z)[0]) else (
             "the weights that layer.weights gives are not those that forward uses")
 
     def inside(names):
         try:
-            return near(with_z, case.forward(case.params | {p: case.params[p] * place.along(z[0], case.params[p]) for p in names}, z=one)[0])
+            masked = {p: case.params[p] * place.along(z[0], case.params[p]) for p in names}
+            return near(with_z, case.forward(case.params | masked, z=one)[0])
         except ValueError:
             return False  # a parameter that has no ray for each z
     if inside(layer.noisy_params):
@@ -110,7 +124,7 @@ def multiplies(case) -> str:
                 return f"z multiplies {some}: noisy_params must say so, and says {tuple(layer.noisy_params)}"
     if near(with_z, case.forward(z=one)[0]):
         return "forward does not depend on z"
-    return (f"f(z) is not f at z = 1 with z times {', '.join(layer.noisy_params)}, as the place {place!r} says: "
+    return (f"f(z) is not f at z = 1 with z times {', '.join(layer.noisy_params)}, as {place!r} says: "
             "the KL and the posterior are then those of another layer")
 
 
@@ -140,12 +154,15 @@ def writes(case) -> str:
         if not np.array_equal(a, before[p]):
             return f"backward writes into {p}"
     again = case.run_backward(cache, given["df"], given)
-    same = np.array_equal(first[0], again[0]) and all(np.array_equal(g, again[1][p]) for p, g in first[1].items())
-    return "" if same else "backward gives something else the second time: it writes into the cache, or draws"
+    same = all(np.array_equal(g, again[1][p]) for p, g in first[1].items())
+    if same and np.array_equal(first[0], again[0]):
+        return ""
+    return "backward gives something else the second time: it writes into the cache, or draws"
 
 
 def rows(case) -> str:
-    B, total, mean = len(case.x), {}, "divides by the batch: the mean over the batch is taken elsewhere"
+    B, total = len(case.x), {}
+    mean = "divides by the batch: the mean over the batch is taken elsewhere"
     for n in range(B):
         one = slice(n, n + 1)
         y, cache = case.forward(x=case.x[one], z=case.rows(one))
@@ -153,12 +170,12 @@ def rows(case) -> str:
             return f"row {n} alone gives another f than in the batch: forward mixes the rows"
         dx, grads = case.backward(cache, case.df[one])
         if not near(dx, case.dx[one]):
-            ratio = constant(np.ravel(case.dx[one]), np.ravel(dx))
-            return "dL/dx " + (mean if ratio is not None and near(ratio, 1 / B) else f"of row {n} alone is another than in the batch")
+            is_mean = constant(case.dx[one], dx, 1 / B)
+            return "dL/dx " + (mean if is_mean else f"of row {n} alone is another than in the batch")
         total = {p: total.get(p, 0) + g for p, g in grads.items() if p != "z"}
     for p, g in total.items():
         if not near(g, case.grads[p]):
-            ratio = constant(np.ravel(case.grads[p]), np.ravel(g))
-            return f"dL/d{p} " + ("is the mean over the batch, and must be the sum" if ratio is not None and near(ratio, 1 / B)
-                                  else "is not the sum of what its rows give alone")
+            is_mean = constant(case.grads[p], g, 1 / B)
+            return f"dL/d{p} is " + ("the mean over the batch, and must be the sum" if is_mean else
+                                     "not the sum of what its rows give alone")
     return ""

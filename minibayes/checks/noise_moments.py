@@ -1,4 +1,4 @@
-"""E[z] and E[z^2] as a noise claims them, beside its draws, its `points` and, where it says it is normal, the normal law."""
+"""E[z] and E[z^2] as a noise claims them, beside its draws, its `points` and the normal law."""
 
 import numpy as np
 
@@ -25,7 +25,8 @@ def moments(noise, phi, eps) -> str:
 
     def agrees(claimed, values):
         error = values.std(axis=0) / np.sqrt(len(values))
-        return bool(np.all(np.abs(claimed - values.mean(axis=0)) <= ERRORS * error + 1e-7 * (1 + np.abs(claimed))))
+        rounding = 1e-7 * (1 + np.abs(claimed))
+        return bool(np.all(np.abs(claimed - values.mean(axis=0)) <= ERRORS * error + rounding))
     m1, m2, variance = z.mean(axis=0), (z * z).mean(axis=0), z.var(axis=0)
     found = f"the draws have {m1.mean():.4g}, and moments says {first.mean():.4g}"
     if not agrees(first, z):
@@ -41,7 +42,7 @@ def moments(noise, phi, eps) -> str:
     if agrees(second, deviations):
         return f"E[z^2] is what Var[z] should be: E[z]^2 is to be added: {found}"
     if np.allclose(second, first**2):
-        return f"the second moment is the square of the mean, E[z]^2 instead of E[z^2]: Var[z] is to be added: {found}"
+        return f"the second moment is the square of the mean: Var[z] is to be added: {found}"
     if agrees(second, z):
         return f"E[z^2] is what E[z] should be: {found}"
     if agrees((second - first**2) ** 2, deviations):
@@ -49,14 +50,15 @@ def moments(noise, phi, eps) -> str:
     if np.all(second > first**2) and agrees(np.sqrt(second - first**2), deviations):
         return f"E[z^2] has the square of the variance in the place of the variance: {found}"
     said = factor(second - first**2, deviations, agrees)
-    return f"E[z^2] is wrong{', the variance in it' * bool(said)}{said or factor(second, z * z, agrees)}: {found}" + (
-        "" if variance.any() else "; the draws do not vary")
+    said = f", the variance in it{said}" if said else factor(second, z * z, agrees)
+    return f"E[z^2] is wrong{said}: {found}" + ("" if variance.any() else "; the draws do not vary")
 
 
 def factor(claimed, values, agrees) -> str:
-    for number, said in ((2, "2"), (3, "3"), (4, "4"), (12, "12"), (1 / 2, "1/2"), (1 / 3, "1/3"), (1 / 4, "1/4"), (1 / 12, "1/12")):
-        if agrees(claimed / number, values):
-            return f", {said} times what it should be"
+    for number in (2, 3, 4, 12):
+        for ratio, said in ((number, f"{number}"), (1 / number, f"1/{number}")):
+            if agrees(claimed / ratio, values):
+                return f", {said} times what it should be"
     return ", of the wrong sign" if agrees(-claimed, values) else ""
 
 
@@ -72,7 +74,8 @@ def examine_points(exam: Examination, noise, note: str, phi):
         return exam.add(name, f"points raised {type(error).__name__}: {error}")
     with exam.part(name, "weights add up to 1, and give the moments") as wrong:
         if np.ndim(values) != 1 or np.shape(values) != np.shape(weights):
-            raise Failed(f"points must give (values, weights), two rows of one length, got {np.shape(values)}, {np.shape(weights)}")
+            raise Failed("points must give (values, weights), two rows of one length, got shapes "
+                         f"{np.shape(values)} and {np.shape(weights)}")
         if not near(np.sum(weights), 1.0):
             wrong(f"the weights add up to {np.sum(weights):.6g}, not to 1")
         z = np.asarray(call(noise, "z", one, np.asarray(values)), np.float64)
@@ -88,11 +91,15 @@ def normal(noise, phi, eps, seed) -> str:
     n = (z - z.mean(axis=0)) / z.std(axis=0)
     for power, wanted, spread in ((3, 0, np.sqrt(15)), (4, 3, np.sqrt(96))):
         if abs((n**power).mean() - wanted) > ERRORS * spread / np.sqrt(n.size):
-            return f"local is True, but z is not normal: its standardised moment {power} is {(n**power).mean():.3g}, not {wanted}"
+            return (f"local is True, but z is not normal: its standardised moment {power} is "
+                    f"{(n**power).mean():.3g}, not {wanted}")
     if not phi:
         return ""
-    zero, one, two = (np.asarray(call(noise, "z", phi, np.full((1, eps.shape[1]), v)), np.float64) for v in (0.0, 1.0, 2.0))
+    zero, one, two = (np.asarray(call(noise, "z", phi, np.full((1, eps.shape[1]), v)), np.float64)
+                      for v in (0.0, 1.0, 2.0))
     first, second = (np.asarray(m, np.float64) for m in call(noise, "moments", phi))
-    if not near(two - one, one - zero) or not near(one - zero, np.broadcast_to(np.sqrt(second - first**2), one.shape), 1e-4):
-        return "local is True, but T(phi, 1) - T(phi, 0) is not the standard deviation of z: draw must give N(0, 1), and T be E[z] + std eps"
+    std = np.broadcast_to(np.sqrt(second - first**2), one.shape)
+    if not near(two - one, one - zero) or not near(one - zero, std, 1e-4):
+        return ("local is True, but T(phi, 1) - T(phi, 0) is not the standard deviation of z: draw must give "
+                "N(0, 1), and T be E[z] + std eps")
     return ""

@@ -1,11 +1,11 @@
-"""KL(q || p) of one ray by numbers alone: q the law of z m + s n on a grid, s small; only differences between two m, or phi, count.
+"""KL(q || p) of one ray by numbers alone, q the law of z m + s n on a grid, s small: for differences.
 
-A ray m in R^K times z, blurred by N(0, s^2 I), is along m the law of z ||m|| + s n, one-dimensional, and across it N(0, s^2): so
+A ray m in R^K times z, blurred by N(0, s^2 I), has along m the law of z ||m|| + s n, across it N(0, s^2): so
 
     KL = -E_q sum_k log p(z m_k)  -  H[z ||m|| + s n]  +  (what depends on K and s alone)
 
-The draws of z are no random ones: a key that gives t_i on an even grid as "normal", and Phi(t_i) as "uniform", goes through the noise's own
-`draw`, and the weights phi(t_i) dt make every average a trapezoid sum.
+The draws of z are no random ones: a key that gives t_i on an even grid as "normal", and Phi(t_i) as
+"uniform", goes through the noise's own `draw`, and with weights phi(t_i) dt every average is a trapezoid sum.
 """
 
 from statistics import NormalDist
@@ -27,7 +27,7 @@ UNIFORM = np.array([NormalDist().cdf(t) for t in T])
 
 
 class Quantiles:
-    """In the place of a Key: t_i for row i, one column; another order under each name, so that two draws are independent."""
+    """In the place of a Key: t_i for row i; under each name in another order, so that two are independent."""
 
     def __init__(self, path: str = ""):
         self.path, self.seed, self.t = path, 0, 0
@@ -85,15 +85,16 @@ class Ray:
         step = (high - low) / GRID
         where = np.clip((values - low) / step, 0, GRID - 2)
         left = where.astype(int)
-        mass = (np.bincount(left, WEIGHTS * (1 - (where - left)), GRID)     # each draw shared by its two neighbours
-                + np.bincount(left + 1, WEIGHTS * (where - left), GRID))
+        right = where - left
+        mass = (np.bincount(left, WEIGHTS * (1 - right), GRID)      # each draw shared by its neighbours
+                + np.bincount(left + 1, WEIGHTS * right, GRID))
         wave = np.fft.rfftfreq(GRID, step)
         q = np.fft.irfft(np.fft.rfft(mass) * np.exp(-2 * (np.pi * wave * blur) ** 2), GRID) / step
         q = np.maximum(q, 0)
         return float((q * np.log(np.where(q > 0, q, 1))).sum() * step)
 
     def minus_entropy(self, z: np.ndarray, size: float) -> float:
-        """The same in the limit s -> 0, but for what depends on s alone: from two s, as edges of q cost a multiple of s.
+        """The same for s -> 0, but for what depends on s alone: by two s, as edges cost a multiple of s.
 
         Where q is a few narrow bumps their own entropy, log s, is added to both and cancels in a difference.
         """

@@ -1,4 +1,4 @@
-"""Claimed gradients against differences, entry by entry, and what is wrong with them in words: a factor, a sign, a mask left out."""
+"""Claimed gradients against differences, and what is wrong with them in words: a factor, a sign, a mask."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,7 +7,7 @@ import numpy as np
 from .verdict import Failed
 
 STEP = 1e-5
-NEAR = 1e-5  # relative, between a derivative and its difference; rounding is about 1e-16/STEP = 1e-11, curvature STEP^2
+NEAR = 1e-5  # relative, between a derivative and its difference; rounding is about 1e-16/STEP
 KINK = 1e-3  # relative, between the slopes on both sides: less is curvature, and more is looked at again
 MOST = 400  # entries that are looked at
 
@@ -17,13 +17,13 @@ class Kink(Failed):
 
 
 def slopes(f: Callable, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(the entries that were looked at, df/d of each by central differences); NaN where the two one-sided slopes differ."""
+    """(the entries looked at, df/d of each by central differences); NaN where one-sided slopes differ."""
     entries = np.arange(at.size)
     if at.size > MOST:
         entries = np.sort(np.random.default_rng(0).choice(at.size, MOST, replace=False))
     middle, sides = f(at), np.array([one_sided(f, at, entry, STEP) for entry in entries]).reshape(-1, 2)
     middle_slope = (sides[:, 0] - sides[:, 1]) / (2 * STEP)
-    bend = np.abs(sides.sum(axis=1) - 2 * middle) / STEP                # |the slope on the right - that on the left|
+    bend = np.abs(sides.sum(axis=1) - 2 * middle) / STEP                # |slope on the right - on the left|
     scale = np.abs(sides - middle).max(initial=0) / STEP
     rounding = 1e3 * np.finfo(float).eps * max(1.0, abs(middle)) / STEP
     for i in np.flatnonzero(bend > KINK * scale + rounding):
@@ -43,7 +43,8 @@ def one_sided(f: Callable, at: np.ndarray, entry: int, step: float) -> tuple:
     return tuple(values)
 
 
-def compare(name: str, f: Callable, at: np.ndarray, claimed, factors: Mapping = {}, instead: Mapping = {}) -> str:
+def compare(name: str, f: Callable, at: np.ndarray, claimed, factors: Mapping = {},
+            instead: Mapping = {}) -> str:
     """What is wrong with `claimed` as df/d of `at`, or "".
 
     factors: {what it may lack, or have too often: an array that broadcasts}.
@@ -52,14 +53,14 @@ def compare(name: str, f: Callable, at: np.ndarray, claimed, factors: Mapping = 
     claimed, at = np.asarray(claimed, np.float64), np.asarray(at, np.float64)
     if claimed.shape != at.shape:
         turned = at.ndim == 2 and claimed.shape == at.shape[::-1]
-        return f"{name} must have the shape {at.shape}, got {claimed.shape}" + (": it is transposed" if turned else "")
+        return f"{name} must have the shape {at.shape}, got {claimed.shape}" + ": it is transposed" * turned
     if not np.isfinite(claimed).all():
         return f"{name} has NaN or infinite entries"
     entries, true = slopes(f, at)
     smooth = np.isfinite(true)
     if not smooth.any():
-        raise Kink(f"f has a kink at this point, in every entry looked at: its slopes on both sides differ, so {name} cannot be "
-                   "judged there; give another point")
+        raise Kink("f has a kink at this point, in every entry looked at: its slopes on both sides differ, "
+                   f"so {name} cannot be judged there; give another point")
     entries, true = entries[smooth], true[smooth]
 
     def right(values):
@@ -120,19 +121,24 @@ def entry_by_entry(name, claimed, entries, true, good, factors) -> str:
             f"{claimed.reshape(-1)[entries[worst]]:.6g}, which should be {true[worst]:.6g}")
 
 
-def constant(claimed, true) -> float | None:
-    """The one number that claimed/true is, if it is one."""
+def constant(claimed, true, wanted: float | None = None):
+    """The one number that claimed/true is, or None; or whether it is `wanted`."""
+    claimed, true = np.ravel(claimed).astype(np.float64), np.ravel(true).astype(np.float64)
     if not (np.abs(true) > 0).any():
         return None
     ratio = float(claimed @ true / (true @ true))
-    return ratio if np.linalg.norm(claimed - ratio * true) <= 1e-4 * max(np.linalg.norm(claimed), 1e-12) else None
+    if np.linalg.norm(claimed - ratio * true) > 1e-4 * max(np.linalg.norm(claimed), 1e-12):
+        return None
+    return ratio if wanted is None else abs(ratio - wanted) < 1e-4 * abs(wanted)
 
 
 def near(a, b, relative: float = 1e-6) -> bool:
     """Equal up to rounding, of the size of the larger."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    return a.shape == b.shape and bool(np.all(np.isfinite(a) == np.isfinite(b))) and bool(
-        np.linalg.norm(np.nan_to_num(a - b)) <= relative * max(np.linalg.norm(np.nan_to_num(a)), np.linalg.norm(np.nan_to_num(b)), 1e-6))
+    if a.shape != b.shape or not np.array_equal(np.isfinite(a), np.isfinite(b)):
+        return False
+    a, b = a[np.isfinite(a)], b[np.isfinite(b)]
+    return bool(np.linalg.norm(a - b) <= relative * max(np.linalg.norm(a), np.linalg.norm(b), 1e-6))
 
 
 def fits(a, shape) -> bool:

@@ -17,15 +17,16 @@ def examples(support: str, rng, rows: int, width: int) -> np.ndarray:
     """Targets of that support, (rows, width), or labels (rows,) below width."""
     if support == "label":
         return rng.integers(0, width, rows)
-    made = {"real": lambda: rng.standard_normal((rows, width)), "positive": lambda: rng.exponential(1, (rows, width)) + 0.1,
-            "unit": lambda: rng.uniform(0.05, 0.95, (rows, width)), "count": lambda: rng.integers(0, 5, (rows, width))}
+    shape = rows, width
+    made = {"real": lambda: rng.standard_normal(shape), "positive": lambda: rng.exponential(1, shape) + 0.1,
+            "unit": lambda: rng.uniform(0.05, 0.95, shape), "count": lambda: rng.integers(0, 5, shape)}
     if support not in made:
         raise Failed(f"support must be one of {', '.join(map(repr, (*made, 'label')))}, got {support!r}")
     return made[support]()
 
 
 def targets(likelihood, outputs: int, rows: int, y, rng) -> np.ndarray:
-    """Targets as the likelihood takes them: y, or examples of its support with as many columns as it wants."""
+    """Targets as the likelihood takes them: y, or examples of its support, as many columns as it wants."""
     given = [y] if y is not None else [examples(likelihood.support, rng, rows, width)
                                        for width in range(outputs, 0, -1)]
     errors = []
@@ -49,20 +50,21 @@ def refuses(likelihood, outputs: int, good: np.ndarray) -> str:
         bad |= {"a fraction, though all y given are counts: say support = 'count'": good + 0.5}
     bad |= {"label": {"a label that no output has": good + outputs, "a negative label": good - 100},
             "count": {"a fraction": good + 0.5, "a negative count": good - 100.0},
-            "positive": {"a negative number": -good}, "unit": {"a number above 1": good + 1.5}}.get(likelihood.support, {})
+            "positive": {"a negative number": -good},
+            "unit": {"a number above 1": good + 1.5}}.get(likelihood.support, {})
     for what, some in bad.items():
         try:
             likelihood.targets("y", some, len(good), outputs)
         except ValueError:
             continue
         except Exception as error:
-            return f"targets raises {type(error).__name__} for {what}, and must raise an InputError that says what is wrong"
+            return f"targets raises {type(error).__name__} for {what}, and must a ValueError that says why"
         return f"targets accepts {what}"
     return ""
 
 
 def grid(likelihood, outputs: int, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(y (P, width) or labels (P,), weights (P,)) for one row f (1, outputs): sum_i weights_i g(y_i) = sum or integral of g."""
+    """(y (P, width) or labels (P,), weights (P,)) at one f (1, outputs): sum_i weights_i g(y_i) = int g."""
     if likelihood.support == "label":
         return np.arange(outputs), np.ones(outputs)
     width = targets(likelihood, outputs, 1, None, np.random.default_rng(0)).shape[1]
@@ -77,7 +79,7 @@ def grid(likelihood, outputs: int, f: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def nodes(likelihood, f, k, t, step):
-    """One axis of y: dense where it is likely, out to a thousand standard deviations, by a change of variables."""
+    """One axis of y, by a change of variables: dense where it is likely, and out to a thousand deviations."""
     if likelihood.support == "unit":
         y = 1 / (1 + np.exp(-25 * t))
         return y, 25 * y * (1 - y) * step
@@ -86,7 +88,8 @@ def nodes(likelihood, f, k, t, step):
         return y, 18 * y * step
     try:  # around what the likelihood claims, if it claims something of use
         mean, variance = likelihood.mean_and_variance(f)
-        centre, scale = float(np.broadcast_to(mean, (1, k + 1))[0, k]), math.sqrt(float(np.ravel(variance)[-1]))
+        centre = float(np.broadcast_to(mean, (1, k + 1))[0, k])
+        scale = math.sqrt(float(np.ravel(variance)[-1]))
     except Exception:
         centre, scale = 0.0, 1.0
     if not (math.isfinite(centre) and math.isfinite(scale) and scale):
@@ -124,7 +127,8 @@ def normalised(likelihood, outputs: int, rng) -> str:
         y, p, _ = density(likelihood, outputs, f)
         found.append(p.sum())
         if likelihood.support == "count":
-            log_factorial = np.array([math.lgamma(v + 1) for v in range(COUNTS[1])])[y.astype(int)].sum(axis=1)
+            log_factorial = np.array([math.lgamma(v + 1) for v in range(COUNTS[1])])
+            log_factorial = log_factorial[y.astype(int)].sum(axis=1)
             corrected.append((p * np.exp(-log_factorial)).sum())
     found = np.array(found)
     if np.allclose(found, 1, rtol=NEAR):
@@ -135,20 +139,28 @@ def normalised(likelihood, outputs: int, rng) -> str:
     if np.isfinite(found).all() and np.ptp(found) <= NEAR * found.max():
         width = np.ndim(y) and y.shape[-1] if np.ndim(y) > 1 else 1
         missing = math.log(found.mean())
-        names = {f"{half}log({what})": value for what, value in (("2 pi", 2 * math.pi), ("2", 2), ("pi", math.pi))
-                 for half, value in (("1/2 ", math.log(value) / 2), ("", math.log(value)))}
-        name = next((f", {sign}{n} for each target" for n, v in names.items() for sign, s in (("", 1), ("-", -1))
-                     if abs(missing - s * v * width) < 2 * NEAR), "")
-        name = name or next((f", {sign}{n} for all {width} targets together: it belongs to each of them" for n, v in names.items()
-                             for sign, s in (("", 1), ("-", -1)) if width > 1 and abs(missing - s * v * (width - 1)) < 2 * NEAR), "")
+        name = constant_name(missing, width)
         return (f"exp(-nll) {said} to {found.mean():.5g} for every f, not 1: a constant is missing in nll, "
                 f"{missing:.4g} nats{name}")
     return (f"exp(-nll) {said} to {', '.join(f'{v:.4g}' for v in found)} at three f, not 1: "
             "a term of the normaliser that depends on f is missing in nll, or a factor in it is wrong")
 
 
+def constant_name(missing: float, width: int) -> str:
+    """What `missing` nats may be: 1/2 log(2 pi) and the like, for each of the targets, or for all but one."""
+    for what, number in (("2 pi", 2 * math.pi), ("2", 2), ("pi", math.pi)):
+        for half, value in (("1/2 ", math.log(number) / 2), ("", math.log(number))):
+            for sign in (1, -1):
+                name = f", {'-' * (sign < 0)}{half}log({what})"
+                if abs(missing - sign * value * width) < 2 * NEAR:
+                    return f"{name} for each target"
+                if width > 1 and abs(missing - sign * value * (width - 1)) < 2 * NEAR:
+                    return f"{name} for all {width} targets together: it belongs to each of them"
+    return ""
+
+
 def moments(likelihood, outputs: int, rng) -> str:
-    """E[y | f] and Var[y | f], or the class probabilities, beside the same sum over y of exp(-nll), normalised."""
+    """E[y | f] and Var[y | f], or the class probabilities, beside sums over y of exp(-nll)."""
     outputs = narrow(likelihood, outputs)
     f = rng.standard_normal((2, 3, outputs))
     if likelihood.support == "label":
@@ -158,9 +170,10 @@ def moments(likelihood, outputs: int, rng) -> str:
     width = density(likelihood, outputs, f[0, :1])[0].shape[1]
     for what, a, b in zip(("the mean", "the variance"), made, flat, strict=True):
         if np.ndim(a) and np.shape(a) != (2, 3, width):
-            return f"mean_and_variance gives {what} of shape {np.shape(a)} for f {f.shape}: take the last axis, f[..., k]"
+            return (f"mean_and_variance gives {what} of shape {np.shape(a)} for f {f.shape}: take the last "
+                    "axis, f[..., k]")
         if np.ndim(a) and not near(np.reshape(a, (6, width)), b):
-            return f"mean_and_variance gives another {what.removeprefix('the ')} for f (T, N, K) than for each pass alone"
+            return f"mean_and_variance, of f (T, N, K), gives {what} another value than for each pass alone"
     mean, variance = (np.broadcast_to(a, (6, width)) for a in flat)
     true = np.empty((2, 6, width))
     for n, row in enumerate(f.reshape(6, 1, outputs)):
@@ -170,7 +183,8 @@ def moments(likelihood, outputs: int, rng) -> str:
         true[1, n] = p @ (y - true[0, n]) ** 2 / total
     return guess("the mean", mean, true[0], {"is what E[y^2] should be": true[1] + true[0] ** 2}) or guess(
         "the variance", variance, true[1], {
-            "is the standard deviation: square it": np.sqrt(true[1]), "is the precision: 1 over it": 1 / true[1],
+            "is the standard deviation: square it": np.sqrt(true[1]),
+            "is the precision: 1 over it": 1 / true[1],
             "is E[y^2]: E[y]^2 is to be taken off": true[1] + true[0] ** 2, "is the mean": true[0]})
 
 
@@ -183,7 +197,8 @@ def guess(what: str, claimed, true, candidates) -> str:
             return f"{what} {said}"
     ratio = np.median(claimed / np.where(true == 0, 1, true))
     if np.allclose(claimed, ratio * true, rtol=5 * NEAR):
-        return f"{what} is {ratio:.4g} times what it should be: nll and mean_and_variance speak of two distributions"
+        return (f"{what} is {ratio:.4g} times what it should be: nll and mean_and_variance speak of two "
+                "distributions")
     worst = np.unravel_index(np.argmax(np.abs(claimed - true)), true.shape)
     return f"{what} is {claimed[worst]:.5g} where exp(-nll) has {true[worst]:.5g}"
 

@@ -1,4 +1,4 @@
-"""What a grader returns: a Verdict made of named findings, with the likeliest cause of what is wrong in words."""
+"""What a grader returns: a Verdict made of named findings, with the likeliest cause of what is wrong."""
 
 import contextlib
 import traceback
@@ -13,7 +13,7 @@ HERE = str(Path(__file__).parents[1])  # of minibayes
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. says: what was compared; cause: what is wrong and why, in words; judged: whether it could be."""
+    """One thing that was looked at. says: what was compared; cause: what is wrong; judged: if it could be."""
 
     name: str
     passed: bool
@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a grader found. `passed`: whether nothing is wrong; `cause`: of the first thing that is; verdict["dL/dx"] is one Finding."""
+    """What a grader found. passed: nothing is wrong; cause: of the first that is; ["dL/dx"]: a Finding."""
 
     subject: str
     findings: tuple
@@ -51,26 +51,28 @@ class Verdict:
         for finding in self.findings:
             if finding.name == name:
                 return finding
-        raise require.InputError(f"name must be one of {', '.join(repr(f.name) for f in self.findings)}, got {name!r}")
+        known = ", ".join(repr(f.name) for f in self.findings)
+        raise require.InputError(f"name must be one of {known}, got {name!r}")
 
     def __str__(self):
-        said = "passes" if self.passed else f"is wrong, and so {len(self.wrong)} of {len(self.findings)} findings are"
-        return "\n".join([f"{self.subject} {said}", *(f"  {f}" for f in sorted(self.findings, key=lambda f: f.passed))])
+        said = "passes" if self.passed else f"is wrong: {len(self.wrong)} of {len(self.findings)} findings"
+        ordered = sorted(self.findings, key=lambda f: f.passed)
+        return "\n".join([f"{self.subject} {said}", *(f"  {f}" for f in ordered)])
 
 
 class Failed(Exception):
-    """What ends the judgement of one finding: something of the class under examination raised, or gave what cannot be used."""
+    """What ends one finding: the class under examination raised, or gave what cannot be used."""
 
 
 class Examination:
-    """Findings being collected. What the class under examination raises becomes a finding that names its method."""
+    """Findings being collected. What the class under examination raises becomes one that names its method."""
 
     def __init__(self, subject: object, about: str = ""):
         self.subject, self.about = subject, about
         self.findings = []
 
     def add(self, name: str, wrong: str | None = None, says: str = "", judged: bool = True):
-        """One finding; wrong: the cause in words, None or "" if nothing is. Only the first of a name that is wrong counts."""
+        """One finding; wrong: the cause, None or "" if nothing is. Of one name the first wrong one counts."""
         old = next((i for i, f in enumerate(self.findings) if f.name == name), None)
         finding = Finding(name, not wrong, says, wrong or "", judged)
         if old is None:
@@ -80,7 +82,7 @@ class Examination:
 
     @contextlib.contextmanager
     def part(self, name: str, says: str = "") -> Iterator:
-        """with examination.part("dtype", "float32 stays float32") as wrong: wrong("words"), for what is found there."""
+        """with exam.part("dtype", "float32 stays float32") as wrong: wrong("words"), if found."""
         causes = []
         try:
             yield causes.append
@@ -103,7 +105,7 @@ def call(subject: object, method: str, *args, **kwargs):
 
 
 def raised(error: Exception, what: str = "") -> str:
-    """"Dense.forward raised ValueError (...) in line 12 of mine.py": the last line that is not minibayes' or a library's."""
+    """"Dense.forward raised ValueError: ..., at line 12 of mine.py": the last line of one's own."""
     frames = [f for f in traceback.extract_tb(error.__traceback__)
               if not f.filename.startswith((HERE, "<__array")) and "site-packages" not in f.filename]
     at = f", at line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""

@@ -1,4 +1,4 @@
-"""f = s(G xz + c) o (M xz + b), xz = x o z: a dense layer with a gate; z multiplies the columns of both matrices."""
+"""f = s(G xz + c) o (M xz + b), xz = x o z: a dense layer with a gate; z multiplies columns of both matrices."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,8 @@ class GatedDense(nn.Layer):
     noisy_params = ("M", "G")
 
     def param_shapes(self):
-        return {"M": (self.n_out, self.n_in), "b": (self.n_out,), "G": (self.n_out, self.n_in), "c": (self.n_out,)}
+        K, D = self.n_out, self.n_in
+        return {"M": (K, D), "b": (K,), "G": (K, D), "c": (K,)}
 
     def init(self, rng, dtype=np.float32):
         return {p: rng.normal(0, self.n_in**-0.5 if len(shape) == 2 else 0, shape).astype(dtype)

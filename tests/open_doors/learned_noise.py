@@ -1,6 +1,6 @@
-"""z = exp(sigma n - sigma^2/2), n ~ N(0, 1), with log sigma learned: log-normal noise, one sigma for the layer; its KL under N(0, l^-2).
+"""z = exp(sigma n - sigma^2/2), n ~ N(0, 1), with log sigma learned, one for the layer; its KL under N(0, l^-2).
 
-E[z] = 1, E[z^2] = exp(sigma^2).  dz/dlog sigma = z (n - sigma) sigma.  H(z) = 1/2 log(2 pi e) + log sigma - sigma^2/2, so
+E[z] = 1, E[z^2] = exp(sigma^2), dz/dlog sigma = z (n - sigma) sigma, H(z) = log sigma - sigma^2/2 + 1/2 log(2 pi e). So
 
     KL = sum over rays of l^2/2 exp(sigma^2) ||m||^2 - log ||m|| - log sigma + sigma^2/2 + C
     d/dlog sigma = sum over rays of l^2 sigma^2 exp(sigma^2) ||m||^2 - 1 + sigma^2
@@ -44,6 +44,7 @@ def log_normal_under_normal(q, prior):
     l2, s2, squares = prior.of(q.name) ** 2, float(np.exp(2 * q.phi["log_sigma"]).sum()), q.rays()
     along, count = q.along(1 / squares), len(squares)
     slope = l2 * s2 * np.exp(s2) * squares.sum() + count * (s2 - 1)
-    terms = (bayes.kl.Term("rays", -np.log(squares).sum() / 2, {p: -m * along[p] for p, m in q.params.items()}),
-             bayes.kl.Term("sigma", count * (s2 - np.log(s2)) / 2, {"log_sigma": np.full_like(q.phi["log_sigma"], slope)}))
-    return bayes.kl.Part({p: bayes.kl.Decay(l2 * np.exp(s2), "exp(sigma^2) l^2") for p in q.params}, terms)
+    grad = {"log_sigma": np.full_like(q.phi["log_sigma"], slope)}
+    rays = bayes.kl.Term("rays", -np.log(squares).sum() / 2, {p: -m * along[p] for p, m in q.params.items()})
+    return bayes.kl.Part({p: bayes.kl.Decay(l2 * np.exp(s2), "exp(sigma^2) l^2") for p in q.params},
+                         (rays, bayes.kl.Term("sigma", count * (s2 - np.log(s2)) / 2, grad)))

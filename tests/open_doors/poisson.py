@@ -1,4 +1,4 @@
-"""y ~ Poisson(e^f): a likelihood for counts. -log p = e^f - y f + log y!, d/df = e^f - y; mean and variance e^f."""
+"""y ~ Poisson(e^f): counts. -log p = e^f - y f + log y!, d/df = e^f - y; mean and variance e^f."""
 
 import math
 from dataclasses import dataclass

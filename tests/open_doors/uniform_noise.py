@@ -1,8 +1,9 @@
-"""z ~ uniform(1 - width, 1 + width), and its KL under N(0, l^-2): a noise that varies continuously, and does not learn.
+"""z ~ uniform(1 - width, 1 + width), and its KL under N(0, l^-2): noise that varies continuously, and learns nothing.
 
-Along a ray m, z m is uniform on a piece of length 2 width ||m||, so H = log(2 width) + log ||m||; E[z^2] = 1 + width^2/3. So
+Along a ray m, z m is uniform on a length of 2 width ||m||: H = log(2 width) + log ||m||; E[z^2] = 1 + width^2/3. So
 
-    KL = sum over rays of l^2/2 (1 + width^2/3) ||m||^2 - log ||m|| + C,        d/dm = l^2 (1 + width^2/3) m - m/||m||^2
+    KL = sum over rays of l^2/2 (1 + width^2/3) ||m||^2 - log ||m|| + C
+    d/dm = l^2 (1 + width^2/3) m - m/||m||^2
 """
 
 from dataclasses import dataclass
@@ -31,6 +32,6 @@ class UniformNoise(nn.Noise):
 def uniform_under_normal(q, prior):
     decay, squares = prior.of(q.name) ** 2 * q.moments[1], q.rays()
     slope = q.along(1 / squares)
-    entropy = bayes.kl.Term("rays", -np.log(squares).sum() / 2, {p: -m * slope[p] for p, m in q.params.items()},
-                            "-sum log ||ray||")
+    grads = {p: -m * slope[p] for p, m in q.params.items()}
+    entropy = bayes.kl.Term("rays", -np.log(squares).sum() / 2, grads, "-sum log ||ray||")
     return bayes.kl.Part({p: bayes.kl.Decay(decay, "(1 + width^2/3) l^2") for p in q.params}, (entropy,))
