@@ -11,6 +11,7 @@ from functools import wraps
 
 import numpy as np
 
+DEFAULTS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # NumPy's
 HARMLESS = ("ignore", "warn")  # what changes no result
 
 
@@ -19,7 +20,7 @@ def usual(function: Callable) -> Callable:
     @wraps(function)
     def run(*args, **kwargs):
         theirs = np.geterr()
-        if theirs["under"] == "ignore" and all([how in HARMLESS for how in theirs.values()]):
+        if theirs == DEFAULTS:
             return function(*args, **kwargs)
         ours = {kind: how if how in HARMLESS else "warn" for kind, how in theirs.items()}
         with np.errstate(**ours | {"under": "ignore"}):

@@ -22,7 +22,7 @@ LOOKS_AT = GROUND | {
     "fast": {"nn", "kernels", "require.py"},
     "truth": {"nn", "bayes", "require.py"},
     "progress.py": set(),
-    "checks": {"nn", "bayes", "truth", "require.py", "registry.py"},
+    "checks": {"nn", "bayes", "truth", "records.py", "require.py"},
     "data.py": {"require.py"},
     "metrics.py": {"require.py"},
     "models.py": {"nn", "require.py"},
