@@ -27,7 +27,7 @@ LOOKS_AT = {
     "metrics.py": {"require.py"},
     "models.py": {"nn", "require.py"},
     "records.py": {"nn", "require.py", "registry.py"},
-    "storage.py": {"records.py", "nn", "require.py"},
+    "storage.py": {"nn", "require.py", "records.py"},
     "checkpoint.py": {"nn", "require.py", "records.py", "storage.py"},
     "training.py": {"nn", "bayes", "fast", "require.py", "records.py", "checkpoint.py", "progress.py"},
     "model.py": {"nn", "bayes", "fast", "require.py", "storage.py", "training.py", "progress.py"},

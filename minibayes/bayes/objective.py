@@ -82,7 +82,10 @@ class Objective:
         if self._constant is None:
             object.__setattr__(self, "_constant", kl.split(self.net, params, self.prior, self.num_data)
                                if kl.pure_decay(self.net, self.prior) else False)
-        return self._constant or kl.split(self.net, params, self.prior, self.num_data)
+        if self._constant:
+            return self._constant
+        with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges says so by its loss
+            return kl.split(self.net, params, self.prior, self.num_data)
 
     def terms_of(self, nlls: list, batch: int, kl_value: float) -> Terms:
         """L-hat's terms from the shards' sums of -log p, and the KL."""

@@ -62,7 +62,7 @@ class Key:
         return replace(self, t=t)
 
     def of(self, name: str) -> "Key":
-        return _of(self, name)
+        return _of(self.seed, self.t, self.path, name)
 
     def derive(self, purpose: str) -> "Key":
         """Its seed: two words of Philox(counter = (hash of purpose, 0, 0, 2^32 - 1), key = seed), pass 0."""
@@ -105,8 +105,8 @@ class Key:
 
 
 @lru_cache(maxsize=1024)
-def _of(key: Key, name: str) -> Key:
-    return replace(key, path=f"{key.path}/{name}" if key.path else name)
+def _of(seed, t, path, name):
+    return Key(seed, t, f"{path}/{name}" if path else name)
 
 
 @lru_cache(maxsize=256)
