@@ -319,7 +319,7 @@ def test_a_failing_picture_leaves_the_old_one(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(b"old")
     ax = plots.error_curves([{"variant": "all", "rule": "mc", "epochs": [1, 2], "errors": [0.1, 0.05]}],
                             "title")
-    monkeypatch.setattr(plots.look.os, "replace", lambda *args: (_ for _ in ()).throw(OSError("no")))
+    monkeypatch.setattr(os, "replace", lambda *args: (_ for _ in ()).throw(OSError("no")))
     with pytest.raises(OSError):
         plots.save(ax, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == b"old"

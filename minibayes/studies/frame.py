@@ -18,7 +18,6 @@ A new study is one class in one file of this folder; nothing else names it:
 """
 
 import json
-import os
 import platform
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from .. import __version__, plots, require
+from .. import __version__, files, plots, require
 from ..fast import parallel
 
 COMMANDS: dict[str, "Command"] = {}  # {name: command}, in the order in which they were defined
@@ -215,9 +214,9 @@ def to_json(result: dict) -> str:
 
 def write_json(path: Path, result: dict) -> None:
     """Write `result` as JSON, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(to_json(result) + "\n")
-    os.replace(temporary, path)
+    text = to_json(result) + "\n"
+    with files.whole(path) as file:
+        file.write(text.encode())
 
 
 def say(text: str, stream: TextIO | None) -> None:
