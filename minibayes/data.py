@@ -16,8 +16,8 @@ import numpy as np
 
 from . import require
 
-__all__ = ["CO2", "FILES", "DataError", "Table", "boston", "co2", "concrete", "fashion_mnist", "mnist", "moby_dick",
-           "names", "sunspots"]
+__all__ = ["CO2", "FILES", "DataError", "Table", "boston", "co2", "concrete", "fashion_mnist", "mnist",
+           "moby_dick", "names", "sunspots"]
 
 # file: (bytes, MD5), both of the uncompressed file; data/README.md repeats them.
 FILES = {
@@ -183,8 +183,8 @@ def _checked(name, path, content):
     """`content` unchanged, if it has the size and the MD5 of `FILES`."""
     size, md5 = FILES[name]
     if b"\r\n" in content and _differs_in_line_ends(name, path):
-        raise DataError(f"{path}: its line ends are CR LF and should be LF, as git changes them at checkout if "
-                        "core.autocrlf is true: git config core.autocrlf false, delete the file, git checkout it")
+        raise DataError(f"{path}: its line ends are CR LF and should be LF: git changes them at checkout if "
+                        "core.autocrlf is true; git config core.autocrlf false, delete it, git checkout it")
     if len(content) != size:
         found = f"{len(content)} bytes" if len(content) < size else f"more than {size} bytes"
         raise DataError(f"{path}: the uncompressed content has {found}, expected {size}")

@@ -20,7 +20,7 @@ TEMPORARY = re.compile(r"\.minibayes-[0-9a-f]{16}\.part")  # short, so that any 
 
 @contextlib.contextmanager
 def whole(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A file to write bytes into, which `path` names when the block has ended without an error; or an OSError.
+    """A file to write bytes into; `path` names it when the block has ended without an error. Or an OSError.
 
     Symbolic links are followed: what they point to is replaced, not they. Any number of processes may write
     to one path at once: the last to end wins. The writer holds a lock, which ends with its process, be it by
@@ -45,7 +45,7 @@ def whole(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 def resolved(path: str | os.PathLike) -> Path:
-    """Where `path` leads, which is a file or nothing yet: a device or a pipe must not be replaced by a file."""
+    """Where `path` leads, a file or nothing yet: a device or a pipe must not be replaced by a file."""
     target = Path(os.path.realpath(path))
     with contextlib.suppress(FileNotFoundError):
         mode = os.stat(target).st_mode
