@@ -26,10 +26,11 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from .. import __version__, files, plots, require
 from ..fast import parallel
+from .talk import say, tell
 
 COMMANDS: dict[str, "Command"] = {}  # {name: command}, in the order in which they were defined
 JSON_HELP = "print the JSON to stdout instead of the table"
@@ -160,7 +161,7 @@ class Study(Command):
 
         def close() -> None:
             wrote = f"wrote {' and '.join(written) or 'nothing'}"
-            say(self.closing(wrote, seconds, threads), sys.stderr)
+            tell(self.closing(wrote, seconds, threads))
 
         each(lambda: write("json", lambda path: write_json(path, result)),
              lambda: self.show(result, options.json),
@@ -217,10 +218,3 @@ def write_json(path: Path, result: dict) -> None:
     text = to_json(result) + "\n"
     with files.whole(path) as file:
         file.write(text.encode())
-
-
-def say(text: str, stream: TextIO | None) -> None:
-    """Print one text, with ? for what the stream cannot encode (± in ASCII); a closed stream is None."""
-    if stream is not None:
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
