@@ -1,5 +1,6 @@
 """Progress bars on stderr: shown to a person at a terminal or in a notebook, and to nobody else."""
 
+import os
 import shutil
 import sys
 import threading
@@ -12,6 +13,15 @@ class Bar(tqdm):
 
     monitor_interval = 0
     _lock = threading.RLock()
+
+    @classmethod
+    def forget_others(cls) -> None:
+        """In a forked child: whoever drew at that moment is not there to let the lock go."""
+        cls._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=Bar.forget_others)
 
 
 def bar(enabled: bool, total: int | None, description: str, unit: str) -> Bar:
