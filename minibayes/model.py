@@ -8,6 +8,7 @@ error.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from os import PathLike
 
 import numpy as np
@@ -19,7 +20,7 @@ from .bayes.likelihood import check_likelihood
 from .bayes.prediction import Prediction
 from .bayes.predictive import predict
 from .bayes.prior import check_prior
-from .fast import compare
+from .fast import compare, parallel
 from .fast.program import Program
 from .floats import usual
 from .nn import SGD, Key, Network, Optimizer
@@ -170,7 +171,8 @@ class BayesianNetwork:
                            tolerance=tolerance, max_samples=max_samples)
 
         with bar(progress, total if known else None, "predict", " passes x inputs") as progress_bar:
-            made = by(self.net if plain else Program(self.net, threads), progress_bar.update)
+            with parallel.single_threaded_blas() if plain else nullcontext():  # as fast does
+                made = by(self.net if plain else Program(self.net, threads), progress_bar.update)
         if compare.wanted() and not plain and known:
             compare.same("the prediction's mean", made.mean, by(self.net).mean, x.dtype)
         return made

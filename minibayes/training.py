@@ -86,7 +86,10 @@ class Run:
     def step(self, state: State, pool: Callable) -> State:
         """The State after one more step."""
         rows = self.rows(state.step)
-        new = self.plain_step(state, rows) if self.fast is None else self.fast_step(state, rows, pool)
+        if self.fast is None:
+            new, = pool(lambda rows: self.plain_step(state, rows), [rows])
+        else:
+            new = self.fast_step(state, rows, pool)
         terms, params, optimizer = new
         if not math.isfinite(terms.per_datum):
             raise DivergenceError(f"the loss became {terms.per_datum} at step {state.step + 1} (epoch "
