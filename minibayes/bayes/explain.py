@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from numpy.typing import ArrayLike
 
 from .. import require
+from ..floats import usual
 from ..nn import Key
 from . import kl
 from .objective import Objective
@@ -59,6 +60,7 @@ class Explanation:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+@usual
 def explain(model: object, x: ArrayLike, y: ArrayLike, *, num_data: int | None = None,
             seed: int = 0) -> Explanation:
     """The terms of L-hat for the examples (x, y) and one draw of omega-hat; prints nothing.

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..bayes import Prior, kl
+from ..floats import usual
 from ..nn import Conv2d, Delta, Dense, Inputs, Local, Network, Noise, Outputs, Weights
 from .rays import Ray
 from .slopes import compare
@@ -14,6 +15,7 @@ from .verdict import Examination, Failed, Verdict, call
 NEAR = 0.01  # relative and in nats: of a KL on the grid
 
 
+@usual
 def rule(noise: Noise, prior: Prior, *, log_p: Callable | None = None, layer: str = "layer",
          seed: int = 0) -> Verdict:
     """Grade the rule of `bayes.kl.rule(type(noise), type(prior))`; prints nothing, raises nothing.
