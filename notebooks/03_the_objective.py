@@ -197,10 +197,10 @@ print(f"their mean   {mean:.12f}\nL(theta)     {L:.12f}")
 assert abs(mean - L) < 1e-12 * L * len(estimates)
 
 # %% [markdown]
-# And with the package. `bayes.Objective` computes $\hat L$ and its gradient for a draw `z` that
-# it is handed; `truth.exact` runs through every $z$ of a tiny network. Training needs
-# the *gradient*, and that is unbiased too, because the mean is a finite sum and derivatives go
-# through sums.
+# And with the package. `bayes.Objective` computes $\hat L$ and its gradient for a draw of the
+# noise that it is handed; `truth.exact` runs through every draw there is in a tiny network.
+# Training needs the *gradient*, and that is unbiased too, because the mean is a finite sum and
+# derivatives go through sums.
 
 # %%
 net = nn.Network(fc1=nn.Dense(2, 3, noise=nn.Bernoulli(keep1)), tanh=nn.Tanh(),
