@@ -178,7 +178,8 @@ def test_the_jobs_of_a_split(small):
 def test_taus_of_any_table(small):
     """tau var(y) = 1, 3, 10, 30, 100 over the rows to train on."""
     for split in uci.splits("any", small, count=2):
-        assert np.array(split.taus) * np.var(small.y[split.train]) == pytest.approx([1, 3, 10, 30, 100])
+        assert np.array(split.taus) * np.var(split.y[split.train]) == pytest.approx([1, 3, 10, 30, 100])
+        assert (split.y * split.unit == small.y).all() and 0.5 <= np.abs(split.y).max() < 1
 
 
 def test_a_target_that_varies_in_test_rows_only(small):
@@ -203,6 +204,83 @@ def test_standardised(small):
     away = train[:, 2] - train[:, 2].mean()
     assert b[:, 2] == pytest.approx((other[:, 2] - train[:, 2].mean()) / np.sqrt((away**2).mean()))
     assert (train == before[0]).all() and (other == before[1]).all()
+
+
+# ------------------------------------------------------------------------------------- units, and file names
+
+FEW = {"epochs": 6, "samples": 20, "seed": 3}
+
+
+def inline(table, name="any", count=2):
+    return uci.run(uci.splits(name, table, count=count), **FEW, executor=Inline())
+
+
+@pytest.fixture(scope="module")
+def as_given(small):
+    return inline(small)
+
+
+@pytest.mark.parametrize("columns, target", [(1.0, 2.0**10), ([2.0**-7, 2.0**300, 1.0], 2.0**-300)])
+def test_powers_of_two_change_no_network(small, as_given, columns, target):
+    """The same bits: RMSE times the factor, log-likelihoods less its log, tau over its square."""
+    rows = inline(small._replace(x=small.x * columns, y=small.y * target))
+    for row, given in zip(rows, as_given, strict=True):
+        assert row["keep"] == given["keep"] and row["tau"] == given["tau"] / target**2
+        for rule in report.RULES:
+            assert row[rule]["rmse"] == given[rule]["rmse"] * target
+            less = given[rule]["log_likelihood"] - math.log(target)
+            assert row[rule]["log_likelihood"] == pytest.approx(less, rel=1e-12)
+        for mine, theirs in zip(row["grid"], given["grid"], strict=True):
+            assert mine["keep"] == theirs["keep"] and mine["tau"] == theirs["tau"] / target**2
+            assert mine["log_likelihood"] + math.log(target) == pytest.approx(theirs["log_likelihood"])
+
+
+def test_the_name_of_the_file_is_no_seed(small, as_given):
+    assert [row | {"data": "any"} for row in inline(small, "other.csv")] == as_given
+    job, = (protocol.grid(split, **FEW)[0] for split in uci.splits("boston", small, (0.1,), 1))
+    assert protocol.grid(uci.splits("concrete", small, (0.1,), 1)[0], **FEW)[0].key != job.key, "as published"
+
+
+def test_other_numbers_are_other_seeds(small):
+    def keys(table):
+        return [job.key for split in uci.splits("any", table, count=2) for job in protocol.grid(split, **FEW)]
+
+    assert len(set(keys(small))) == 2 * 4 * 5
+    x = small.x.copy()
+    x[3, 1] += 0.1
+    assert not set(keys(small)) & set(keys(small._replace(x=x)))
+    assert keys(small) == keys(small._replace(x=1000 * small.x + 7, y=small.y / 3)), "the same, standardised"
+
+
+@pytest.mark.parametrize("factor", [1.0, 1000.0, 1e-6])
+def test_boston_in_any_currency(factor, monkeypatch):
+    """In dollars the net used to predict the mean: the penalty had the unit of the target."""
+    monkeypatch.setattr(protocol, "KEEPS", (0.99,))
+    monkeypatch.setattr(protocol, "LEVELS", (3.0, 10.0))
+    table = data.boston()
+    own = uci.splits("houses.csv", table._replace(y=factor * table.y), count=1)
+    row, = uci.run(own, epochs=40, samples=50, executor=Inline())
+    assert row["mc"]["rmse"] / factor == pytest.approx(2.8, abs=0.3) and table.y.std() > 9
+
+
+def last_bit(values, at):
+    values = np.full(values, 0.1)
+    values[at] = np.nextafter(0.1, 1)
+    return values
+
+
+def test_a_column_that_varies_in_its_last_bit_is_constant(small):
+    """0.1 + 0.2 is not 0.3: what differs by rounding measures nothing, but other rows may differ by more."""
+    assert protocol.is_constant(last_bit(40, 3))
+    assert not protocol.is_constant(last_bit(40, 3) + [*[0] * 39, 1e-9])
+    first, = uci.splits("any", small, count=1)
+    at = first.train[0]
+    x = np.column_stack([small.x, last_bit(40, at)])
+    x[first.test[0], 3] = 5.0
+    rmse, = (row["mc"]["rmse"] for row in inline(small._replace(x=x), count=1))
+    assert rmse < 2 * small.y.std()
+    with pytest.raises(InputError, match="target must vary in every split's training rows, got only 0.1"):
+        uci.splits("any", small._replace(y=last_bit(40, at)))
 
 
 def published_training(theta, x, y, masks, keep, decay, bias_decay=0, bias_epsilon=1e-7):

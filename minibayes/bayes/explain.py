@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from numpy.typing import ArrayLike
 
 from .. import require
+from ..floats import usual
 from ..nn import Key
 from . import kl
 from .objective import Objective
@@ -59,6 +60,7 @@ class Explanation:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+@usual
 def explain(model: object, x: ArrayLike, y: ArrayLike, *, num_data: int | None = None,
             seed: int = 0) -> Explanation:
     """The terms of L-hat for the examples (x, y) and one draw of omega-hat; prints nothing.
@@ -101,7 +103,7 @@ def explain(model: object, x: ArrayLike, y: ArrayLike, *, num_data: int | None =
 
 
 def constants(model: object) -> list[Term]:
-    """C, layer by layer where it is finite: then KL + C is the whole of that layer's weights under the noise."""
+    """C, layer by layer, where it is finite: then KL + C is all of that layer's weights under the noise."""
     of_layer = kl.constant(model.net, model.params, model.prior)
     out = [Term(f"C[{layer}]", "the constant, finite: one z a weight", value, "nats", "constant",
                 "of the weights inside the noise; those outside are points and not counted")

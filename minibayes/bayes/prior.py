@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 
 from .. import require
 from ..nn.network import Network
+from ..own import fixed, settle
 from ..registry import Registered, check
 
 
@@ -61,7 +62,7 @@ class Normal(Prior, formerly="Prior"):
                  for name, value in l.items()}
         else:
             l = require.real("lengthscale", l, 0, open_low=True)
-        object.__setattr__(self, "lengthscale", l)
+        settle(self, lengthscale=fixed(l))
 
     def of(self, layer: str) -> float:
         """l of one layer."""

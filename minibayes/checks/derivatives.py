@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .. import require
+from ..floats import usual
 
 SAMPLE = 1000  # entries of a wrong gradient that are looked at one by one
 
@@ -34,6 +35,7 @@ class GradientCheck:
                 + (f"; {self.hint}" if self.hint else ""))
 
 
+@usual
 def gradient_check(f, params, grads, rng, directions=3, step=1e-5, tolerance=1e-7):
     """Compare `grads` with central differences of f(params), a scalar, along random directions of each array.
 
@@ -132,6 +134,7 @@ def _leaves(params, grads, path=""):
             yield here, value, np.asarray(grads[key]), lambda new, k=key: params | {k: new}
 
 
+@usual
 def adjoint_check(forward, adjoint, x, c):
     """|<forward(x), c> - <x, adjoint(c)>| / (|forward(x)| |c|): 0, up to rounding, for a transpose."""
     y = forward(x)

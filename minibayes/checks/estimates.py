@@ -7,6 +7,7 @@ from statistics import NormalDist
 import numpy as np
 
 from .. import require
+from ..floats import usual
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class UnbiasedCheck:
                 + (f"; it is {self.mean / self.truth:.4g} times the truth" if ratio else ""))
 
 
+@usual
 def unbiased_check(estimate, truth, draws=1000, tolerance=4.0):
     """Compare the mean of estimate(t), t = 0 ... draws - 1, with `truth`, in standard errors of that mean.
 
@@ -43,8 +45,8 @@ def unbiased_check(estimate, truth, draws=1000, tolerance=4.0):
     as rare as a single one beyond `tolerance`.  draws: at least 100, with which the standard error itself is
     known to 7 %; rare large values (heavy tails) need more. Returns the worst UnbiasedCheck.
     """
-    require.integer("draws", draws, 100)
-    require.real("tolerance", tolerance, 0, open_low=True)
+    draws = require.integer("draws", draws, 100)
+    tolerance = require.real("tolerance", tolerance, 0, open_low=True)
     form, true = _flat(truth)
     if not len(true):
         raise require.InputError("truth must hold at least one number, got none")

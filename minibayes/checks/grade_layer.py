@@ -5,12 +5,14 @@ from dataclasses import fields, replace
 import numpy as np
 
 from .. import records
+from ..floats import usual
 from ..nn import Bernoulli, Layer, LearnedGaussian, Network
 from .layer_case import Case, dtypes, is_factor, lacks_mask, multiplies, rows, writes
 from .slopes import compare, near
 from .verdict import Examination, Verdict, call
 
 
+@usual
 def layer(layer: Layer, input_shape: tuple, *, x: np.ndarray | None = None, batch: int = 4,
           seed: int = 0) -> Verdict:
     """Grade a layer on inputs of `input_shape`; prints nothing, and raises nothing that the layer does.

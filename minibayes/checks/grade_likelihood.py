@@ -6,11 +6,13 @@ import numpy as np
 
 from .. import nn, records
 from ..bayes import Likelihood, predictive
+from ..floats import usual
 from . import support
 from .slopes import compare, constant, near
 from .verdict import Examination, Failed, Verdict, call
 
 
+@usual
 def likelihood(likelihood: Likelihood, outputs: int, *, y: np.ndarray | None = None,
                seed: int = 0) -> Verdict:
     """Grade a likelihood for a network with so many outputs; prints nothing, raises nothing that it does.

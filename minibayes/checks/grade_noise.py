@@ -3,12 +3,14 @@
 import numpy as np
 
 from .. import records
+from ..floats import usual
 from ..nn import Key, Noise, Rows
 from .noise_moments import ERRORS, examine_points, moments, normal
 from .slopes import compare, constant, near
 from .verdict import Examination, Verdict, call
 
 
+@usual
 def noise(noise: Noise, *, draws: int = 20_000, units: int = 4, seed: int = 0) -> Verdict:
     """Grade a noise by draws of `units` units for so many examples; prints nothing, raises nothing.
 

@@ -48,9 +48,11 @@ def run(splits: Sequence[protocol.Split], *, epochs: int = 4000, samples: int = 
         # max takes the first of equals, as published.
         finals = [replace(max(grid, key=lambda one: one[1])[0], final=True) for grid in grids]
         tested = scores(finals, executor, progress_bar.update, cancel=not own)
-    return [{"data": final.split.data, "split": final.split.number, "keep": final.keep, "tau": final.tau,
-             "grid": [{"keep": job.keep, "tau": job.tau, "log_likelihood": value} for job, value in grid]}
-            | score for final, grid, score in zip(finals, grids, tested, strict=True)]
+    results = [{"data": final.split.data, "split": final.split.number, "keep": final.keep, "tau": final.tau,
+                "grid": [{"keep": job.keep, "tau": job.tau, "log_likelihood": value} for job, value in grid]}
+               | score for final, grid, score in zip(finals, grids, tested, strict=True)]
+    return [protocol.in_units_of_the_table(result, split.unit)
+            for result, split in zip(results, splits, strict=True)]
 
 
 def scores(jobs: Sequence[protocol.Job], executor: Executor, report: Callable[[int], None],
