@@ -419,8 +419,8 @@ assert last["train_error"] == 0 and last["test_nll"] > first["test_nll"]
 # $\mathrm{diag}(z) M$ and the biases $\mathrm{diag}(z) b$. With dropout $z_k$ is 0 or 1, and
 # $\sigma(z_k f_k) = z_k \, \sigma(f_k)$ for every $\sigma$ with $\sigma(0) = 0$: relu and tanh
 # both. MGN's $z_k$ can be anything. relu can pull out a positive factor, but $z_k$ may be
-# negative; tanh can pull out no factor but 0 and $\pm 1$. (In the package a layer says where its
-# noise acts: `place=nn.Outputs()` instead of a dense layer's `nn.Inputs()`.)
+# negative; tanh can pull out no factor but 0 and $\pm 1$. (In the package a layer says where
+# its noise acts: `place=nn.Outputs()` instead of a dense layer's `nn.Inputs()`.)
 
 # %% tags=["solution"]
 f = np.random.default_rng(1).standard_normal(1000)
@@ -497,7 +497,7 @@ assert np.allclose(mean_c, mean_w) and np.allclose(np.diag(cov_c), np.diag(cov_w
 assert np.isclose(cov_c[0, 1], keep * (1 - keep) * (M3[0] * M3[1]) @ x3**2)
 assert abs(cov_w[0, 1]) < 1e-12
 
-connect = nn.Dense(3, 2, noise=nn.Bernoulli(keep), place=nn.Weights())               # the package
+connect = nn.Dense(3, 2, noise=nn.Bernoulli(keep), place=nn.Weights())             # the package
 theta = {"fc": {"M": M3, "b": np.zeros(2)}}
 p, f = mb.truth.exact.outputs(nn.Network(fc=connect), theta, x3[None])                # 64 masks
 assert len(p) == 64 and np.allclose(np.cov(f[0].T, aweights=p, bias=True), cov_w)

@@ -212,8 +212,8 @@ plt.show()
 
 # %% [markdown]
 # Is that what `fit` does? With `plain=True` it runs just these lines, and ends in the same
-# parameters to the last bit. Without, it takes the fast path (notebook 10): the same step, equal
-# but for rounding.
+# parameters to the last bit. Without, it takes the fast path (notebook 10): the same step,
+# equal but for rounding.
 
 # %%
 ways = {}

@@ -31,8 +31,8 @@ BLUE, ORANGE = "#0072B2", "#E69F00"              # Okabe and Ito's palette
 #
 # Web pages read markdown before they read LaTeX: write `\lvert`, `\lVert`, `\lt`, `\gt`,
 # `\lbrace`, `\ast` for | ‖ < > { *. The code is plain NumPy once and the package once, and
-# asserts that they agree. No warnings, no paths, no object addresses in the output. Lines have at
-# most 96 columns: a web page cuts wider cells off.
+# asserts that they agree. No warnings, no paths, no object addresses in the output. Lines have
+# at most 96 columns: a web page cuts wider cells off.
 
 # %%
 z = nn.Bernoulli(keep=0.5).sample(nn.Key(0), (100 if QUICK else 1000, 1))
