@@ -182,6 +182,9 @@ def _read(name):
 def _checked(name, path, content):
     """`content` unchanged, if it has the size and the MD5 of `FILES`."""
     size, md5 = FILES[name]
+    if b"\r\n" in content and _differs_in_line_ends(name, path):
+        raise DataError(f"{path}: its line ends are CR LF and should be LF: git changes them at checkout if "
+                        "core.autocrlf is true; git config core.autocrlf false, delete it, git checkout it")
     if len(content) != size:
         found = f"{len(content)} bytes" if len(content) < size else f"more than {size} bytes"
         raise DataError(f"{path}: the uncompressed content has {found}, expected {size}")
@@ -189,6 +192,12 @@ def _checked(name, path, content):
     if found != md5:
         raise DataError(f"{path}: the MD5 of the uncompressed content is {found}, expected {md5}")
     return content
+
+
+def _differs_in_line_ends(name, path):
+    """Whether the file is the published one but for CR LF in place of each LF: at most twice as long."""
+    content = path.read_bytes()[:2 * FILES[name][0]].replace(b"\r\n", b"\n")
+    return hashlib.md5(content, usedforsecurity=False).hexdigest() == FILES[name][1]
 
 
 # ----------------------------------------------------------------------------------------------- file formats

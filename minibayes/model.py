@@ -8,6 +8,7 @@ error.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from os import PathLike
 
 import numpy as np
@@ -19,7 +20,7 @@ from .bayes.likelihood import check_likelihood
 from .bayes.prediction import Prediction
 from .bayes.predictive import predict
 from .bayes.prior import check_prior
-from .fast import compare
+from .fast import compare, parallel
 from .fast.program import Program
 from .floats import usual
 from .nn import SGD, Key, Network, Optimizer
@@ -77,7 +78,7 @@ class BayesianNetwork:
         validation_samples: passes of that MC, 10 by default.
         report_every: steps between rows of the history, one epoch by default.
         on_report: called with a model of its own and the row, for each row; a dict that it returns joins it.
-        progress: whether to show a bar on stderr, if that is a terminal; not by default.
+        progress: whether to show a bar, or in a pipe a line a minute (progress.py); not by default.
         checkpoint: a file, written with each row. If it exists the run goes on from it, bit for bit as if it
                     had not stopped, after a check that settings and data are the same.
         checkpoint_every: steps after which it is written too; with each row only by default.
@@ -87,7 +88,8 @@ class BayesianNetwork:
 
         history: a dict per row: epoch, step, loss (mean L-hat/N since the last row, without its constant,
         nats), nll (nats per datum), seconds of training, and what validation and on_report add.
-        DivergenceError if the loss leaves the finite numbers.
+        DivergenceError if the loss leaves the finite numbers. After any other error, a full disk or one in
+        on_report, as after Ctrl-C, the model has the parameters of the last finished step.
         """
         try:
             name = np.dtype(dtype).name
@@ -149,7 +151,7 @@ class BayesianNetwork:
         shared: one omega-hat per pass for all inputs (a draw of a function), instead of one for each.
         keep_samples: whether every pass's outputs are kept, (T, N, K); not by default.
         threads: all processors by default, or MINIBAYES_THREADS; the result does not depend on it.
-        progress: whether to show a bar on stderr, if that is a terminal; not by default.
+        progress: whether to show a bar, or in a pipe a line a minute (progress.py); not by default.
         tolerance: of "auto", the largest Monte Carlo standard error of the mean (a probability, or in the
                    units of y); 0.01 by default.
         max_samples: of "auto", the most passes; 10,000 by default.
@@ -172,7 +174,8 @@ class BayesianNetwork:
                            tolerance=tolerance, max_samples=max_samples, first=first)
 
         with bar(progress, total if known else None, "predict", " passes x inputs") as progress_bar:
-            made = by(self.net if plain else Program(self.net, threads), progress_bar.update)
+            with parallel.single_threaded_blas() if plain else nullcontext():  # as fast does
+                made = by(self.net if plain else Program(self.net, threads), progress_bar.update)
         if compare.wanted() and not plain and known:
             compare.same("the prediction's mean", made.mean, by(self.net).mean, x.dtype)
         return made

@@ -8,14 +8,13 @@ implies before a byte of it is read.
 import contextlib
 import json
 import os
-import secrets
 import zipfile
 from collections.abc import Iterator
 from os import PathLike
 
 import numpy as np
 
-from . import records, require
+from . import files, records, require
 from .nn import Network
 from .nn.optimizers import leaves
 
@@ -29,28 +28,17 @@ class FileError(require.InputError):
 
 
 def write(path: str | PathLike, header: dict, arrays: dict) -> None:
-    """Write header and {name: array} to `path`, whole or not at all: a file beside it is renamed over it."""
+    """Write header and {name: array} to `path`, whole or not at all."""
     path = require.path("path", path)
     if not path.parent.is_dir():
         raise require.InputError(f"path must be in an existing folder, got {str(path)!r}")
     text = records.to_json({"format": FORMAT, "version": VERSION} | header).encode()
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        file = open(temporary, "xb")  # not tempfile's: with the permissions that any new file has
-    except OSError as error:
-        raise FileError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
-    try:
-        with file:
+        with files.whole(path) as file:
             np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, OSError):
-            raise FileError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
-        raise
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        said = getattr(error, "strerror", None) or error
+        raise FileError(f"cannot write {str(path)!r}: {said}") from None
 
 
 @contextlib.contextmanager

@@ -86,7 +86,10 @@ class Run:
     def step(self, state: State, pool: Callable) -> State:
         """The State after one more step."""
         rows = self.rows(state.step)
-        new = self.plain_step(state, rows) if self.fast is None else self.fast_step(state, rows, pool)
+        if self.fast is None:
+            new, = pool(lambda rows: self.plain_step(state, rows), [rows])
+        else:
+            new = self.fast_step(state, rows, pool)
         terms, params, optimizer = new
         if not math.isfinite(terms.per_datum):
             raise DivergenceError(f"the loss became {terms.per_datum} at step {state.step + 1} (epoch "
@@ -155,7 +158,8 @@ def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: 
     """Train from the parameters `start` to last_step: the last State. `BayesianNetwork.fit` explains it.
 
     Every `report_every` steps (None: every epoch) and at the end a row joins the history, with what
-    evaluate(params, row) returns. On Ctrl-C the model keeps the last finished step's parameters.
+    evaluate(params, row) returns. On Ctrl-C, and after any error but divergence, the model keeps the last
+    finished step's parameters, and so does the checkpoint.
     """
     threads, run = parallel.thread_count(threads), Run(objective, optimizer, x, y, batch_size, seed, plain)
     # In another memory order sums would round otherwise, and a run from a checkpoint, which is always in this
@@ -198,9 +202,12 @@ def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: 
                 if progress_bar.disable is False and state.step % 20 == 0:
                     epoch, loss = state.step / run.steps_per_epoch, state.sums[1] / state.sums[2]
                     progress_bar.set_postfix_str(f"epoch {epoch:.1f}, loss {loss:.4f}", refresh=False)
-    except KeyboardInterrupt:
-        model.params, model.history = state.params, state.history
-        if keeper:
-            with contextlib.suppress(DivergenceError):  # then the last good checkpoint stays
-                keeper.save(state)
+    except DivergenceError:  # the model and the last good checkpoint stay as they are
+        raise
+    except (Exception, KeyboardInterrupt) as error:  # a full disk, an error in a report: training is not lost
+        if state.step or isinstance(error, KeyboardInterrupt):
+            model.params, model.history = state.params, state.history
+            if keeper:
+                with contextlib.suppress(DivergenceError, require.InputError):
+                    keeper.save(state)
         raise

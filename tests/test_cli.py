@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import matplotlib.image
@@ -319,7 +320,7 @@ def test_a_failing_picture_leaves_the_old_one(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(b"old")
     ax = plots.error_curves([{"variant": "all", "rule": "mc", "epochs": [1, 2], "errors": [0.1, 0.05]}],
                             "title")
-    monkeypatch.setattr(plots.look.os, "replace", lambda *args: (_ for _ in ()).throw(OSError("no")))
+    monkeypatch.setattr(os, "replace", lambda *args: (_ for _ in ()).throw(OSError("no")))
     with pytest.raises(OSError):
         plots.save(ax, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == b"old"
@@ -353,3 +354,67 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path):
         child.wait()
     assert child.returncode == 130 and err == "minibayes mnist: interrupted\n"
     assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------- what was nearly said, and where
+
+@pytest.mark.parametrize("argv, says", [
+    (["mnist", "--epoch", "3"], "unrecognized arguments: --epoch 3; did you mean --epochs?"),
+    (["mnist", "--Seeds=3"], "unrecognized arguments: --Seeds=3; did you mean --seeds?"),
+    (["ood", "--image", "30"], "unrecognized arguments: --image 30; did you mean --images?"),
+    (["uci", "--targt", "y"], "unrecognized arguments: --targt y; did you mean --target?"),
+    (["bench", "--qick"], "unrecognized arguments: --qick; did you mean --quick?"),
+    (["check", "--jsn"], "unrecognized arguments: --jsn; did you mean --json?"),
+    (["mnist", "--nothing-like-it"], "unrecognized arguments: --nothing-like-it"),
+    (["uci", "--data", "bostn"], "'concrete'); did you mean boston?"), (["mnst"], "; did you mean mnist?")])
+def test_a_mistyped_word_names_its_own_help_and_the_nearest(argv, says, capsys):
+    assert run(*argv) == 2
+    out, err = capsys.readouterr()
+    prog = f"minibayes {argv[0]}" if len(argv) > 1 else "minibayes"
+    assert out == "" and err.startswith(f"{prog}: error: ") and err.endswith(f"{says} (see {prog} --help)\n")
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_line(monkeypatch, capsys, tmp_path):
+    def study(*args, **kwargs):
+        warnings.warn("two\n    lines", UserWarning, stacklevel=1)
+        raise minibayes.InputError("no")
+
+    monkeypatch.setattr(mnist, "study", study)
+    shown = warnings.showwarning
+    assert run("mnist", "--out", str(tmp_path)) == 2 and warnings.showwarning is shown
+    assert capsys.readouterr().err == ("minibayes mnist: warning: two lines\nminibayes mnist: error: no\n")
+
+
+CHECK = ["check", "--only", "weights-dense"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("argv", [["--help"], pytest.param(CHECK, marks=pytest.mark.slow)])
+def test_a_full_stdout_is_one_line(argv):
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "minibayes", *argv], stdout=full, stderr=subprocess.PIPE,
+                              text=True, env=env)
+    assert done.returncode == 2 and re.fullmatch("minibayes.*: error: .*No space left on device\n", done.stderr)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", *(pytest.param(name, marks=pytest.mark.slow)
+                                                 for name in ("cp866", "iso8859-2", "cp1252", "utf-16"))])
+def test_any_encoding_of_stdout(encoding):
+    """Help and result; no UnicodeEncodeError after the work is done."""
+    for argv in (["--help"], CHECK):
+        done = subprocess.run([sys.executable, "-m", "minibayes", *argv], capture_output=True,
+                              env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding})
+        assert done.returncode == 0 and done.stderr == b""
+        assert ("holds" if argv is CHECK else "mnist") in done.stdout.decode(encoding)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes the streams")
+def test_what_is_opened_does_not_take_the_place_of_a_closed_stderr(tmp_path):
+    """A library that writes to file descriptor 2 must not write into the result."""
+    code = ("import os, sys; from minibayes import __main__\n"
+            "__main__.main = lambda: 0 if open(sys.argv[1], 'w').fileno() > 2 else 1\n"
+            "sys.exit(__main__.run())")
+    command = f"'{sys.executable}' -c \"{code}\" '{tmp_path}/file' <&- >&- 2>&-"
+    assert subprocess.run(command, shell=True, env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode == 0

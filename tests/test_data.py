@@ -2,9 +2,11 @@
 
 import gzip
 import hashlib
+import os
 import re
 import shutil
 import struct
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -413,3 +415,46 @@ def test_a_file_of_another_shape_with_its_own_checksum(copy, monkeypatch, name, 
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
     monkeypatch.setitem(data.FILES, name, (len(content), md5))
     assert re.fullmatch(message, error_of(name, path))
+
+
+# ------------------------------------------------------------------------------------------------- line ends
+
+TEXTS = [name for name in data.FILES if not name.endswith(".gz")]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_line_ends_changed_by_git(copy, name):
+    """The cause and the way out; any other change beside it is still a wrong MD5 or size."""
+    path = copy(name)
+    change(path, lambda content: content.replace(b"\n", b"\r\n"))
+    said = error_of(name, path)
+    assert "CR LF" in said and "core.autocrlf" in said and "git checkout" in said
+    change(path, lambda content: content.replace(b"e", b"f", 1) + b"x")
+    assert "core.autocrlf" not in error_of(name, path)
+
+
+def git(*argv, folder):
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *argv], cwd=folder, check=True,
+                   capture_output=True, env=os.environ | {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull})
+
+
+@pytest.mark.skipif(shutil.which("git") is None or not (ROOT.parent / ".gitattributes").exists(),
+                    reason="needs git, and a checkout")
+def test_a_clone_on_windows_has_the_published_files(tmp_path, monkeypatch):
+    """core.autocrlf=true changes the line ends of what .gitattributes does not protect."""
+    here, clone = tmp_path / "here", tmp_path / "clone"
+    for name in TEXTS:
+        (here / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, here / "data" / name)
+    shutil.copyfile(ROOT.parent / ".gitattributes", here / ".gitattributes")
+    (here / "a.py").write_bytes(b"a = 1\n")
+    (here / "unprotected").write_bytes(b"a\nb\n")
+    git("init", folder=here)
+    git("add", "-A", folder=here)
+    git("commit", "-m", "data", folder=here)
+    git("clone", "-c", "core.autocrlf=true", str(here), str(clone), folder=tmp_path)
+    assert (clone / "unprotected").read_bytes() == b"a\r\nb\r\n", "git does it here, too"
+    assert (clone / "a.py").read_bytes() == b"a = 1\n"
+    monkeypatch.setattr(data, "_places", lambda: (tmp_path / "no", clone / "data"))
+    for name in TEXTS:
+        load(name)

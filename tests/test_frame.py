@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -129,11 +130,36 @@ def test_a_reader_that_has_had_enough_still_gets_the_picture(tmp_path, monkeypat
 
 
 def test_streams_that_cannot_say_it(monkeypatch):
-    """ASCII has no ±; a stream that is closed is None."""
-    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    frame.say("1 ± 2", ascii_only)
-    assert ascii_only.buffer.getvalue() == b"1 ? 2\n"
-    frame.say("nobody hears", None)
+    """ASCII has no ±, cp866 has ° alone; a stream that is closed is None, or says so; one has `write` alone."""
+    for encoding, said in (("ascii", b"1 +- 2 deg ?\n"), ("iso8859-2", b"1 +- 2\xb0 ?\n"),
+                           ("cp866", b"1 +- 2\xf8 ?\n"), ("latin-1", b"1 \xb1 2\xb0 ?\n")):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        frame.say("1 ± 2° λ" if encoding != "cp866" else "1 ± 2° ł", stream)
+        assert stream.buffer.getvalue() == said
+    closed, only_write = io.StringIO(), Namespace(write=lambda text: seen.append(text))
+    closed.close()
+    for stream in (None, closed):
+        frame.say("nobody hears", stream)
+    seen = []
+    frame.say("1 ± 2", only_write)
+    assert "".join(seen) == "1 ± 2\n"
+
+
+def full(text):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("stream", [None, "closed", Namespace(), Namespace(write=full)], ids=str)
+def test_the_last_line_on_a_stderr_that_cannot_say_it(stream, tmp_path, monkeypatch, capsys):
+    """What is found is printed and written, with status 0; only stdout and the files matter."""
+    if stream == "closed":
+        stream = io.StringIO()
+        stream.close()
+    define()
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert run("coin", "--out", str(tmp_path)) == 0
+    assert capsys.readouterr().out == "heads: 7 ± 1\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["coin.json", "coin.png"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell closes the streams")

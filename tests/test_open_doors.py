@@ -77,7 +77,7 @@ CASES = {
                            laplace_prior.Laplace(2.0), bayes.Gaussian(4.0)), *vectors(3, real)),
 }
 GRADES = {
-    "leaky_relu": [lambda: checks.layer(LEAKY, (5,)), lambda: checks.layer(leaky_relu.LeakyReLU(), (2, 3, 1))],
+    "leaky_relu": [lambda: checks.layer(LEAKY, (5,)), lambda: checks.layer(LEAKY, (2, 3, 1))],
     "average_pool": [lambda: checks.layer(average_pool.AveragePool2d(2), (4, 6, 2))],
     "gated_dense": [lambda: checks.layer(gated_dense.GatedDense(4, 3), (4,)),
                     lambda: checks.layer(gated_dense.GatedDense(4, 3, DROP), (4,))],
@@ -115,8 +115,8 @@ def test_all_files_are_here():
 def test_a_file_is_short_and_uses_public_names(path):
     source = path.read_text()
     tree = ast.parse(source)
-    documented = [node.body[0] for node in ast.walk(tree)
-                  if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node)]
+    kinds = ast.Module, ast.ClassDef, ast.FunctionDef
+    documented = [n.body[0] for n in ast.walk(tree) if isinstance(n, kinds) and ast.get_docstring(n)]
     document = {line for text in documented for line in range(text.lineno, text.end_lineno + 1)}
     code = [n for n, line in enumerate(source.splitlines(), 1) if line.strip() and n not in document]
     assert len(code) <= 40, len(code)
@@ -251,13 +251,14 @@ def test_one_that_does_not_is_told_which_class_it_lacks(trained):
     lines = in_a_fresh_process("not imported", trained)
     assert len(lines) == len(wanted)
     for name, line in zip(CASES, lines, strict=True):
-        assert f"unknown {wanted[name]}: if it is a class of your own, define or import it before loading" in line
+        lacks = f"unknown {wanted[name]}: if it is a class of your own, define or import it before loading"
+        assert lacks in line
 
 
-# ---------------------------------------------------------------------------------------------------- mistakes
+# --------------------------------------------------------------------------------------------------- mistakes
 
 @dataclass(frozen=True)
-class Leaky(leaky_relu.LeakyReLU):
+class LeakySlip(leaky_relu.LeakyReLU):
     slip: str = ""
 
     def backward(self, params, cache, df):
@@ -269,7 +270,7 @@ class Leaky(leaky_relu.LeakyReLU):
 
 
 @dataclass(frozen=True)
-class Pool(average_pool.AveragePool2d):
+class PoolSlip(average_pool.AveragePool2d):
     slip: str = ""
 
     def forward(self, params, x, z=1):
@@ -282,7 +283,7 @@ class Pool(average_pool.AveragePool2d):
 
 
 @dataclass(frozen=True)
-class Gated(gated_dense.GatedDense):
+class GatedSlip(gated_dense.GatedDense):
     slip: str = ""
 
     @property
@@ -303,20 +304,20 @@ class Gated(gated_dense.GatedDense):
 
 
 @pytest.mark.parametrize("layer, shape, says", [
-    (Leaky(slip="none"), (5,), "dL/dx is df itself: the layer's own derivative is missing"),
-    (Leaky(slip="dead"), (5,), "dL/dx is wrong where x is negative, 0 times what it should be"),
-    (Leaky(slip="flipped"), (5,), "dL/dx is wrong in 20 of 20 entries"),
-    (Leaky(slip="in place"), (5,), "backward writes into df"),
-    (Pool(slip="no mean"), (4, 4, 2), "dL/dx is 4 times what it should be: a constant factor"),
-    (Pool(slip="sum"), (4, 4, 2), "dL/dx is 0.25 times what it should be: a constant factor"),
-    (Pool(slip="float64"), (4, 4, 2), "dL/dx comes as float64 where everything is float32"),
-    (Gated(4, 3, DROP, "no mask"), (4,), "dL/dx lacks the mask z"),
-    (Gated(4, 3, DROP, "M of x"), (4,), "dL/dM lacks the mask z, row by row"),
-    (Gated(4, 3, DROP, "dz lacks x"), (4,), "dL/dz lacks x"),
-    (Gated(4, 3, DROP, "no dz"), (4,), "dL/dz is missing: where self.noise.learned, backward must give"),
-    (Gated(4, 3, DROP, "mean"), (4,), "dL/dc is the mean over the batch, and must be the sum"),
-    (Gated(4, 3, DROP, "gate lost"), (4,), "dL/dM is wrong in 12 of 12 entries"),
-    (Gated(4, 3, DROP, "gate outside"), (4,),
+    (LeakySlip(slip="none"), (5,), "dL/dx is df itself: the layer's own derivative is missing"),
+    (LeakySlip(slip="dead"), (5,), "dL/dx is wrong where x is negative, 0 times what it should be"),
+    (LeakySlip(slip="flipped"), (5,), "dL/dx is wrong in 20 of 20 entries"),
+    (LeakySlip(slip="in place"), (5,), "backward writes into df"),
+    (PoolSlip(slip="no mean"), (4, 4, 2), "dL/dx is 4 times what it should be: a constant factor"),
+    (PoolSlip(slip="sum"), (4, 4, 2), "dL/dx is 0.25 times what it should be: a constant factor"),
+    (PoolSlip(slip="float64"), (4, 4, 2), "dL/dx comes as float64 where everything is float32"),
+    (GatedSlip(4, 3, DROP, "no mask"), (4,), "dL/dx lacks the mask z"),
+    (GatedSlip(4, 3, DROP, "M of x"), (4,), "dL/dM lacks the mask z, row by row"),
+    (GatedSlip(4, 3, DROP, "dz lacks x"), (4,), "dL/dz lacks x"),
+    (GatedSlip(4, 3, DROP, "no dz"), (4,), "dL/dz is missing: where self.noise.learned, backward must give"),
+    (GatedSlip(4, 3, DROP, "mean"), (4,), "dL/dc is the mean over the batch, and must be the sum"),
+    (GatedSlip(4, 3, DROP, "gate lost"), (4,), "dL/dM is wrong in 12 of 12 entries"),
+    (GatedSlip(4, 3, DROP, "gate outside"), (4,),
      "z multiplies ('M', 'G'): noisy_params must say so, and says ('M',)"),
 ], ids=lambda v: getattr(v, "slip", None) or "")
 def test_mistakes_in_a_layer_are_named(layer, shape, says):
@@ -325,7 +326,7 @@ def test_mistakes_in_a_layer_are_named(layer, shape, says):
 
 
 @dataclass(frozen=True)
-class Uniform(uniform_noise.UniformNoise):
+class UniformSlip(uniform_noise.UniformNoise):
     slip: str = ""
 
     def draw(self, key, shape, rows):
@@ -339,7 +340,7 @@ class Uniform(uniform_noise.UniformNoise):
 
 
 @dataclass(frozen=True)
-class Learned(learned_noise.LogNormal):
+class LearnedSlip(learned_noise.LogNormal):
     slip: str = ""
 
     def pull(self, phi, eps, dz):
@@ -351,20 +352,20 @@ class Learned(learned_noise.LogNormal):
 
 
 @pytest.mark.parametrize("noise, says", [
-    (Uniform(0.4, "variance"), "E[z^2] is what Var[z] should be"),
-    (Uniform(0.4, "square"), "the second moment is the square of the mean"),
-    (Uniform(0.4, "twelve"), "E[z^2] is wrong, the variance in it, 1/4 times what it should be"),
-    (Uniform(0.4, "own generator"), "an example drawn in another order gets other numbers"),
-    (Learned(slip="no chain"), "dL/dlog_sigma lacks the factor exp(log_sigma)"),
-    (Learned(slip="mean"), "dL/dlog_sigma is the mean over the rows, and must be the sum"),
-    (Learned(slip="at the start"), "moments at another phi: E[z^2] is wrong"),
+    (UniformSlip(0.4, "variance"), "E[z^2] is what Var[z] should be"),
+    (UniformSlip(0.4, "square"), "the second moment is the square of the mean"),
+    (UniformSlip(0.4, "twelve"), "E[z^2] is wrong, the variance in it, 1/4 times what it should be"),
+    (UniformSlip(0.4, "own generator"), "an example drawn in another order gets other numbers"),
+    (LearnedSlip(slip="no chain"), "dL/dlog_sigma lacks the factor exp(log_sigma)"),
+    (LearnedSlip(slip="mean"), "dL/dlog_sigma is the mean over the rows, and must be the sum"),
+    (LearnedSlip(slip="at the start"), "moments at another phi: E[z^2] is wrong"),
 ], ids=lambda v: getattr(v, "slip", None) or "")
 def test_mistakes_in_a_noise_are_named(noise, says):
     verdict = checks.noise(noise)
     assert not verdict.passed and says in verdict.cause, verdict
 
 
-@bayes.kl.rule(Uniform, bayes.Normal)
+@bayes.kl.rule(UniformSlip, bayes.Normal)
 def uniform_rule(q, prior):
     part, slip = uniform_noise.uniform_under_normal(replace_noise(q), prior), q.noise.slip
     first = {p: prior.of(q.name) ** 2 for p in q.params}
@@ -377,7 +378,7 @@ def replace_noise(q):
     return replace(q, noise=uniform_noise.UniformNoise(q.noise.width))
 
 
-@bayes.kl.rule(Learned, bayes.Normal)
+@bayes.kl.rule(LearnedSlip, bayes.Normal)
 def learned_rule(q, prior):
     part = learned_noise.log_normal_under_normal(q, prior)
     rays, sigma = part.terms
@@ -406,11 +407,11 @@ def laplace_rule(q, prior):
 
 
 @pytest.mark.parametrize("noise, prior, says", [
-    (Uniform(0.9, "no entropy"), bayes.Prior(), "the entropy along the ray, -log ||m||, is left out"),
-    (Uniform(0.9, "E[z]"), bayes.Prior(), "E[z] is used where E[z^2] belongs, in -E_q log p"),
-    (Uniform(0.9, "half"), bayes.Prior(), "-E_q log p is half of what it should be"),
-    (Learned(slip="no entropy"), bayes.Prior(), "the entropy of z, -H(phi), is left out"),
-    (Learned(slip="factor"), bayes.Prior(), "dKL/dlog_sigma is 2 times what it should be: a constant factor"),
+    (UniformSlip(0.9, "no entropy"), bayes.Prior(), "the entropy along the ray, -log ||m||, is left out"),
+    (UniformSlip(0.9, "E[z]"), bayes.Prior(), "E[z] is used where E[z^2] belongs, in -E_q log p"),
+    (UniformSlip(0.9, "half"), bayes.Prior(), "-E_q log p is half of what it should be"),
+    (LearnedSlip(slip="no entropy"), bayes.Prior(), "the entropy of z, -H(phi), is left out"),
+    (LearnedSlip(slip="factor"), bayes.Prior(), "dKL/dlog_sigma is 2 times what it should be"),
     (nn.Bernoulli(0.4), LaplaceSlip(0.7, "half"), "the KL is half of what it should be"),
     (nn.Bernoulli(0.4), LaplaceSlip(0.7, "keep twice"), "E[z]^2 is used where E[z^2] = E[z] = E|z| belongs"),
     (nn.Bernoulli(0.4), LaplaceSlip(0.7, "sign"), "dKL/dM has the wrong sign"),

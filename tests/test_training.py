@@ -303,20 +303,65 @@ def test_a_real_signal_in_the_middle_of_a_threaded_step(monkeypatch, tmp_path, n
     assert_same(model, whole_run)
 
 
-def test_an_error_leaves_the_model_as_it_was():
+def test_an_error_before_the_first_step_leaves_the_model_as_it_was(monkeypatch):
     setup = next(iter(SETUPS))
     model = fit(setup)
     params, history, before = model.params, model.history, bits(model)
-
-    def fail(snapshot, row):
-        for group in snapshot.params.values():
-            for array in group.values():
-                array[...] = 0
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        model.fit(X, Y, on_report=fail, epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Run, "step", raising_at(1, training.Run.step, ZeroDivisionError()))
+        with pytest.raises(ZeroDivisionError):
+            model.fit(X, Y, epochs=1)
     assert model.params is params and model.history is history and bits(model) == before
+
+
+def ruin(snapshot, row):
+    for group in snapshot.params.values():
+        for array in group.values():
+            array[...] = 0
+    raise ZeroDivisionError
+
+
+def full_disk(*args, **kwargs):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("fault", ["an error in on_report", "what it returns", "a full disk", "no memory"])
+@pytest.mark.parametrize("setup", SETUPS)
+def test_an_error_keeps_what_was_trained(setup, fault, whole, tmp_path, monkeypatch):
+    """The parameters of the last finished step stay in the model, and in the checkpoint if it can be written.
+
+    The run goes on from there, bit for bit; what came before in the history is there.
+    """
+    model, path = SETUPS[setup][0](), tmp_path / "c.npz"
+    calls, step = [], 7 if fault == "no memory" else 5  # a row is due after 5
+    with monkeypatch.context() as patch:
+        patch.setitem(SETUPS, setup, (lambda: model, SETUPS[setup][1]))
+        options = {"on_report": report}
+        if fault == "an error in on_report":
+            options["on_report"] = ruin
+        elif fault == "what it returns":
+            options["on_report"] = lambda *args: {"model": object()}
+        elif fault == "no memory":
+            patch.setattr(training.Run, "step", raising_at(8, training.Run.step, MemoryError()))
+        else:
+            def fsync(*args):
+                calls.append(args)
+                return full_disk() if len(calls) > 1 else None
+
+            patch.setattr(os, "fsync", fsync)
+        with pytest.raises((ZeroDivisionError, mb.InputError, MemoryError)):
+            fit(setup, checkpoint=path, **options)
+    assert bits(model) == bits(fit(setup, steps=step, on_report=None, validation=None))
+    assert [row["step"] for row in model.history] == ([5] if fault in ("a full disk", "no memory") else [])
+    assert storage_step(path) == (0 if fault == "a full disk" else step)
+    assert_same(fit(setup, checkpoint=path), whole[setup])
+
+
+def test_an_error_without_a_checkpoint_keeps_it_too():
+    model = sgd_model()
+    with pytest.raises(ZeroDivisionError):
+        model.fit(X, Y, epochs=3, on_report=ruin)
+    assert bits(model) == bits(run_epochs(1))
 
 
 # --------------------------------------------------------------------------------------- threads, shards, batches, masks: same bits

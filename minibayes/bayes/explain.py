@@ -103,7 +103,7 @@ def explain(model: object, x: ArrayLike, y: ArrayLike, *, num_data: int | None =
 
 
 def constants(model: object) -> list[Term]:
-    """C, layer by layer where it is finite: then KL + C is the whole of that layer's weights under the noise."""
+    """C, layer by layer, where it is finite: then KL + C is all of that layer's weights under the noise."""
     of_layer = kl.constant(model.net, model.params, model.prior)
     out = [Term(f"C[{layer}]", "the constant, finite: one z a weight", value, "nats", "constant",
                 "of the weights inside the noise; those outside are points and not counted")

@@ -1,6 +1,5 @@
 """The one look: colours, line styles and markers that go together, no global state, files written whole."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .. import require
+from .. import files, require
 
 # Okabe and Ito's palette: told apart with any colour vision.
 COLORS = {"none": "#555555", "ip": "#E69F00", "all": "#0072B2"}
@@ -33,9 +32,8 @@ def figure(rows: int, columns: int, size: tuple[float, float]) -> np.ndarray:
 
 def save(ax: Axes, path: Path) -> None:
     """Write the axis' figure to `path`, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    ax.figure.savefig(part, format=path.suffix[1:])
-    os.replace(part, path)
+    with files.whole(path) as file:
+        ax.figure.savefig(file, format=path.suffix[1:])
 
 
 def style(i: int) -> dict[str, str]:

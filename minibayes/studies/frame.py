@@ -18,7 +18,6 @@ A new study is one class in one file of this folder; nothing else names it:
 """
 
 import json
-import os
 import platform
 import sys
 import tempfile
@@ -27,10 +26,11 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
-from .. import __version__, plots, require
+from .. import __version__, files, plots, require
 from ..fast import parallel
+from .talk import say, tell
 
 COMMANDS: dict[str, "Command"] = {}  # {name: command}, in the order in which they were defined
 JSON_HELP = "print the JSON to stdout instead of the table"
@@ -161,7 +161,7 @@ class Study(Command):
 
         def close() -> None:
             wrote = f"wrote {' and '.join(written) or 'nothing'}"
-            say(self.closing(wrote, seconds, threads), sys.stderr)
+            tell(self.closing(wrote, seconds, threads))
 
         each(lambda: write("json", lambda path: write_json(path, result)),
              lambda: self.show(result, options.json),
@@ -214,13 +214,6 @@ def to_json(result: dict) -> str:
 
 def write_json(path: Path, result: dict) -> None:
     """Write `result` as JSON, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(to_json(result) + "\n")
-    os.replace(temporary, path)
-
-
-def say(text: str, stream: TextIO | None) -> None:
-    """Print one text, with ? for what the stream cannot encode (± in ASCII); a closed stream is None."""
-    if stream is not None:
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
+    text = to_json(result) + "\n"
+    with files.whole(path) as file:
+        file.write(text.encode())

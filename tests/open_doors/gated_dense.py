@@ -1,4 +1,4 @@
-"""f = s(G xz + c) o (M xz + b), xz = x o z: a dense layer with a gate; z multiplies columns of both matrices."""
+"""f = s(G xz + c) o (M xz + b), xz = x o z: a dense layer with a gate; z multiplies columns of both."""
 
 from dataclasses import dataclass
 

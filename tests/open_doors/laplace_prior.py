@@ -1,6 +1,6 @@
 """p(w) = exp(-|w|/scale)/(2 scale), and the KL of dropout under it: keep/scale ||M||_1, an L1 penalty.
 
-A ray m is m with probability keep, else 0: -E_q log p = keep sum_k |m_k|/scale + C; the entropy has no m in it.
+A ray is m with probability keep, else 0: -E_q log p = keep sum_k |m_k|/scale + C; no m in the entropy.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""z = exp(sigma n - sigma^2/2), n ~ N(0, 1), with log sigma learned, one for the layer; its KL under N(0, l^-2).
+"""z = exp(sigma n - sigma^2/2), n ~ N(0, 1), with one learned log sigma; its KL under N(0, l^-2).
 
-E[z] = 1, E[z^2] = exp(sigma^2), dz/dlog sigma = z (n - sigma) sigma, H(z) = log sigma - sigma^2/2 + 1/2 log(2 pi e). So
+E[z] = 1, E[z^2] = exp(sigma^2), dz/dlog sigma = z (n - sigma) sigma, H(z) = log sigma - sigma^2/2 + C. So
 
     KL = sum over rays of l^2/2 exp(sigma^2) ||m||^2 - log ||m|| - log sigma + sigma^2/2 + C
     d/dlog sigma = sum over rays of l^2 sigma^2 exp(sigma^2) ||m||^2 - 1 + sigma^2

@@ -1,6 +1,6 @@
-"""z ~ uniform(1 - width, 1 + width), and its KL under N(0, l^-2): noise that varies continuously, and learns nothing.
+"""z ~ uniform(1 - width, 1 + width), and its KL under N(0, l^-2): continuous noise that learns nothing.
 
-Along a ray m, z m is uniform on a length of 2 width ||m||: H = log(2 width) + log ||m||; E[z^2] = 1 + width^2/3. So
+Along a ray m, z m is uniform on a length of 2 width ||m||: H = log ||m|| + C; E[z^2] = 1 + width^2/3. So
 
     KL = sum over rays of l^2/2 (1 + width^2/3) ||m||^2 - log ||m|| + C
     d/dm = l^2 (1 + width^2/3) m - m/||m||^2

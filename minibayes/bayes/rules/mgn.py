@@ -8,9 +8,8 @@ Derivation. q blurred: one ray m in R^K is z m + s n with z ~ N(1, alpha): exact
 
 The weight-decay reading (keep ||M||^2 with E[z^2] for keep) leaves out the entropy along the ray, -log ||m||,
 which is finite and pushes m away from 0. Where alpha is learned, -1/2 log alpha counts too: without data the
-best is alpha = 1/(l^2 ||m||^2). For K = 1 the blur can be left out altogether and C is finite: -1/2 - log l for each weight,
-and -1/2 log alpha where that is fixed.
-Source: the entropy of a normal distribution.
+best is alpha = 1/(l^2 ||m||^2). For K = 1 the blur can be left out altogether and C is finite: -1/2 - log l
+for each weight, and -1/2 log alpha where that is fixed. Source: the entropy of a normal distribution.
 """
 
 import math

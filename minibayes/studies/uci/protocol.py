@@ -27,11 +27,17 @@ gradient. A step r of Theta is a step r/keep of M, so the rate of M is r/keep. A
 the gradient, and dL/N/dM = (tau'/2) keep dJ/dTheta: epsilon becomes (tau'/2) keep epsilon. With both, Adam on
 M moves as Adam on Theta does, exactly.
 
+On any other table nothing depends on the units of its numbers: the prior l' = l keep/sqrt(2) is that of the
+standardised target (std = 1 above), tau is chosen from LEVELS over the variance, and the seeds are those of
+the standardised numbers, not of the file's name. Columns are first multiplied by powers of two, which costs
+no bit, so that tables that differ by such factors give the same networks exactly.
+
 What is left: the published code does not decay its 51 biases, here they have the prior too (a penalty keep
 lambda ||b||^2, some 1e-6); they share the epsilon of M, keep times theirs; Keras adds epsilon before the bias
 correction, Adam's paper after.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +56,10 @@ LEVELS = (1.0, 3.0, 10.0, 30.0, 100.0)  # any other table: tau var(y), from "all
 
 @dataclass(frozen=True)
 class Split:
-    """One division of a table: x (n, d), y (n,), the rows `train` and `test`, and the taus to choose from."""
+    """One division of a table: x (n, d), y (n,), the rows `train` and `test`, and the taus to choose from.
+
+    digest, unit: of a table that is not a published one, a name for its numbers, and what y was divided by.
+    """
 
     data: str
     number: int
@@ -59,28 +68,52 @@ class Split:
     train: np.ndarray
     test: np.ndarray
     taus: tuple[float, ...]
+    digest: str = ""
+    unit: float = 1.0
 
 
 def splits(name: str, table: data.Table, taus: tuple[float, ...] | None = None,
            count: int = 20) -> list[Split]:
     """The first `count` divisions of `table` (x, y, ...): for Boston and Concrete exactly the published ones.
 
-    taus: to choose from, 1/(units of y)^2; by default LEVELS over the variance of the training targets.
+    taus: to choose from, 1/(units of y)^2, as published; by default LEVELS over the variance of the training
+    targets, and nothing else depends on units either.
     InputError if the target is constant on the rows that some network would train on.
     """
+    x, y, digest, unit = table.x, table.y, "", 1.0
+    if taus is None:
+        x, y, unit = x / power_of_two(x), y / power_of_two(y), float(power_of_two(y))
+        digest = digest_of(x, y)
     # The published files were made so, from this generator seeded with 1: its own, not NumPy's global state.
-    random, n = np.random.RandomState(1), len(table.y)
+    random, n = np.random.RandomState(1), len(y)
     out = []
     for number in range(1, count + 1):
         rows = random.choice(range(n), n, replace=False)
         train, test = rows[:round(n * 9 / 10)], rows[round(n * 9 / 10):]
-        fewest = table.y[fifths(train)[0]]
-        if fewest.std() == 0 or fewest.min() == fewest.max():
+        fewest = fifths(train)[0]
+        if is_constant(y[fewest]):
             raise require.InputError(f"{name}: the target must vary in every split's training rows, "
-                                     f"got only {fewest[0]:g} in {number}")
-        levels = tuple(level / float(table.y[train].var()) for level in LEVELS)
-        out.append(Split(name, number, table.x, table.y, train, test, taus or levels))
+                                     f"got only {table.y[fewest[0]]:g} in {number}")
+        levels = tuple(level / float(y[train].var()) for level in LEVELS)
+        out.append(Split(name, number, x, y, train, test, taus or levels, digest, unit))
     return out
+
+
+def power_of_two(columns: np.ndarray) -> np.ndarray:
+    """For each column the power of two above its largest size: squares of what it divides stay finite."""
+    return np.ldexp(1.0, np.frexp(np.abs(columns).max(axis=0))[1])
+
+
+def is_constant(columns: np.ndarray) -> np.ndarray:
+    """Whether a column's numbers are one number, but for rounding: its std would be a measure of nothing."""
+    return np.ptp(columns, axis=0) <= 16 * np.finfo(float).eps * np.abs(columns).max(axis=0)
+
+
+def digest_of(x: np.ndarray, y: np.ndarray) -> str:
+    """A name for the standardised numbers of a table, whatever their units."""
+    numbers, _ = standardised(np.column_stack([x, y]), np.empty((0, 1 + x.shape[1])))
+    content = np.round(numbers, 4) + 0.0  # no -0
+    return hashlib.sha256(repr(content.shape).encode() + content.tobytes()).hexdigest()
 
 
 def fifths(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +146,9 @@ class Job:
     @property
     def key(self) -> int:
         """The seed of its initial weights and its noise: the same wherever and whenever it runs."""
-        purpose = (f"{self.split.data}, split {self.split.number}, keep {self.keep!r}, tau {self.tau!r}, "
+        split = self.split
+        level = f"level {LEVELS[split.taus.index(self.tau)]!r}" if split.digest else f"tau {self.tau!r}"
+        purpose = (f"{split.digest or split.data}, split {split.number}, keep {self.keep!r}, {level}, "
                    f"{'final' if self.final else 'grid'}")
         return nn.Key(self.seed).derive(purpose).seed
 
@@ -125,7 +160,7 @@ def grid(split: Split, epochs: int, samples: int, seed: int) -> list[Job]:
 
 def standardised(rows: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both, minus the mean of `rows` and over their std, by columns (N, d); 0 where `rows` are constant."""
-    constant = rows.min(axis=0) == rows.max(axis=0)
+    constant = is_constant(rows)
     mean, std = rows.mean(axis=0), np.where(constant, 1, rows.std(axis=0))
     return tuple(np.where(constant, 0, (x - mean) / std) for x in (rows, other))
 
@@ -144,7 +179,7 @@ def as_published(features: int, keep: float, tau: float, target_std: float,
 
 
 def score(job: Job) -> dict[str, dict[str, float]]:
-    """{rule: {"rmse": in units of y, "log_likelihood": nats per datum of y}}: both rules on the same weights.
+    """{rule: {"rmse": in units of the split's y, "log_likelihood": nats a datum}}, on the same weights.
 
     A density of y is one of y' over std, so log p(y) = log p(y') - log std.
     """
@@ -153,7 +188,8 @@ def score(job: Job) -> dict[str, dict[str, float]]:
     y = job.split.y[train]
     mean, std = y.mean(), float(y.std())
     y, y_scored = (y - mean) / std, (job.split.y[scored] - mean) / std
-    model, optimizer = as_published(x.shape[1], job.keep, job.tau, std, len(x))
+    tau, unit = (job.tau * std**2, 1.0) if job.split.digest else (job.tau, std)
+    model, optimizer = as_published(x.shape[1], job.keep, tau, unit, len(x))
     model.fit(x, y, steps=job.steps, batch_size=BATCH, optimizer=optimizer, seed=job.key,
               report_every=job.steps, threads=1)
     out = {}
@@ -162,3 +198,18 @@ def score(job: Job) -> dict[str, dict[str, float]]:
         out[rule] = {"rmse": std * prediction.rmse(y_scored),
                      "log_likelihood": float(prediction.log_likelihood(y_scored).mean() - np.log(std))}
     return out
+
+
+def in_units_of_the_table(result: dict, unit: float) -> dict:
+    """A result of `jobs.run`, and all that it holds, for the y that was divided by `unit`."""
+    scale = {"rmse": lambda value: value * unit, "log_likelihood": lambda value: value - float(np.log(unit)),
+             "tau": lambda value: value / unit**2}
+
+    def scaled(value: object, key: str = "") -> object:
+        if isinstance(value, dict):
+            return {name: scaled(part, name) for name, part in value.items()}
+        if isinstance(value, list):
+            return [scaled(part) for part in value]
+        return scale[key](value) if key in scale else value
+
+    return result if unit == 1 else scaled(result)
