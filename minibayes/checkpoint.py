@@ -3,7 +3,6 @@
 import zlib
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
@@ -45,7 +44,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | PathLike, model: object, run: object, seed: int, start: dict):
-        self.path = Path(path)
+        self.path = require.path("checkpoint", path)
         self.net = model.net
         self.slots = list(slots_of(run.optimizer.init(start)))
         settings = {"optimizer": records.spec(run.optimizer), "batch_size": run.batch_size, "seed": seed,

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import require
+from .floats import usual
 
 
+@usual
 def accuracy(probabilities: np.ndarray, y: np.ndarray) -> float:
     """(1/N) sum_n [argmax_c p_nc = y_n]; the first of several largest classes counts."""
     probabilities, y = checked(probabilities, y)
     return float((probabilities.argmax(axis=1) == y).mean())
 
 
+@usual
 def negative_log_likelihood(probabilities: np.ndarray, y: np.ndarray) -> float:
     """-(1/N) sum_n log p_n(y_n), nats: infinite if an observed class was given probability 0."""
     probabilities, y = checked(probabilities, y)
@@ -22,6 +25,7 @@ def negative_log_likelihood(probabilities: np.ndarray, y: np.ndarray) -> float:
         return float(-np.log(probabilities[np.arange(len(y)), y]).mean())
 
 
+@usual
 def brier(probabilities: np.ndarray, y: np.ndarray) -> float:
     """(1/N) sum_n sum_c (p_nc - [y_n = c])^2, from 0 (sure and right) to 2 (sure and wrong).
 
@@ -44,6 +48,7 @@ class Calibration:
     mce: float  # the largest |accuracy_i - confidence_i|
 
 
+@usual
 def calibration(probabilities: np.ndarray, y: np.ndarray, bins: int = 15) -> Calibration:
     """Is the most probable class right as often as its probability says? Expected and largest error, bins.
 
@@ -64,6 +69,7 @@ def calibration(probabilities: np.ndarray, y: np.ndarray, bins: int = 15) -> Cal
     return Calibration(edges, count, mean_confidence, share_right, ece, mce)
 
 
+@usual
 def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
     """P(score outside > score inside) + 1/2 P(they are equal): 1 tells both groups apart, 1/2 says nothing.
 
@@ -78,6 +84,7 @@ def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
     return float(above / (len(inside) * len(outside)))
 
 
+@usual
 def fpr_at_recall(inside: np.ndarray, outside: np.ndarray, recall: float = 0.95) -> float:
     """The share of inside inputs flagged by the largest threshold that flags `recall` or more of the outside.
 
@@ -98,6 +105,7 @@ class RiskCoverage:
     area: float  # the mean of the risk over coverages 1/N, 2/N, ..., 1
 
 
+@usual
 def risk_coverage(uncertainty: np.ndarray, wrong: np.ndarray) -> RiskCoverage:
     """The error rate among the least uncertain inputs, against how many are answered.
 
@@ -123,6 +131,7 @@ class PrecisionRecall:
     average_precision: float  # sum_i (recall_i - recall_{i-1}) precision_i
 
 
+@usual
 def precision_recall(score: np.ndarray, positive: np.ndarray) -> PrecisionRecall:
     """How well a score finds the positives: the curve and its area. Inputs of equal score are named together.
 
@@ -140,6 +149,7 @@ def precision_recall(score: np.ndarray, positive: np.ndarray) -> PrecisionRecall
     return PrecisionRecall(recall, precision, float(np.diff(recall, prepend=0) @ precision))
 
 
+@usual
 def interval_coverage(lower: np.ndarray, upper: np.ndarray, y: np.ndarray) -> float:
     """The share of targets with lower <= y <= upper: for a good 95 % interval, 0.95."""
     lower, upper = numbers("lower", lower), numbers("upper", upper)
@@ -153,6 +163,7 @@ def interval_coverage(lower: np.ndarray, upper: np.ndarray, y: np.ndarray) -> fl
     return float(((lower <= y) & (y <= upper)).mean())
 
 
+@usual
 def rmse(mean: np.ndarray, y: np.ndarray) -> float:
     """sqrt of the mean of (mean - y)^2, in the units of y."""
     mean, y = numbers("mean", mean), numbers("y", y)
@@ -162,11 +173,13 @@ def rmse(mean: np.ndarray, y: np.ndarray) -> float:
     return float(np.sqrt(((mean - y) ** 2).mean()))
 
 
+@usual
 def binomial_std_error(fraction: float, count: int) -> float:
     """sqrt(e (1 - e) / n): the standard error of an error rate e measured on n independent examples."""
     return math.sqrt(fraction * (1 - fraction) / count)
 
 
+@usual
 def mcnemar(wrong_a: Sequence[bool], wrong_b: Sequence[bool]) -> tuple[int, int, float]:
     """McNemar's exact paired test: (only a wrong, only b wrong, two-sided p-value).
 

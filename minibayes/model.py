@@ -8,6 +8,7 @@ error.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from os import PathLike
 
 import numpy as np
@@ -19,8 +20,9 @@ from .bayes.likelihood import check_likelihood
 from .bayes.prediction import Prediction
 from .bayes.predictive import predict
 from .bayes.prior import check_prior
-from .fast import compare
+from .fast import compare, parallel
 from .fast.program import Program
+from .floats import usual
 from .nn import SGD, Key, Network, Optimizer
 from .nn.network import check_network
 from .nn.optimizers import check_optimizer
@@ -53,6 +55,7 @@ class BayesianNetwork:
     def __repr__(self) -> str:
         return f"BayesianNetwork({self.net!r}, prior={self.prior!r}, likelihood={self.likelihood!r})"
 
+    @usual
     def fit(self, x: ArrayLike, y: ArrayLike, *, epochs: float = 10, steps: int | None = None,
             batch_size: int = 64, optimizer: Optimizer | None = None, seed: int = 0,
             params: Mapping | None = None, dtype: DTypeLike = np.float32, validation: tuple | None = None,
@@ -97,9 +100,10 @@ class BayesianNetwork:
         batch_size = require.integer("batch_size", batch_size, 1)
         seed = require.integer("seed", seed, 0, 2**64 - 1)
         validation_samples = require.integer("validation_samples", validation_samples, 1)
-        for name, value in (("checkpoint_every", checkpoint_every), ("report_every", report_every)):
-            if value is not None:
-                require.integer(name, value, 1)
+        if checkpoint_every is not None:
+            checkpoint_every = require.integer("checkpoint_every", checkpoint_every, 1)
+        if report_every is not None:
+            report_every = require.integer("report_every", report_every, 1)
         optimizer = SGD(0.01, momentum=0.9) if optimizer is None else optimizer
         check_optimizer(optimizer)
         per_epoch = -(-len(x) // min(batch_size, len(x)))
@@ -132,6 +136,7 @@ class BayesianNetwork:
         self.params, self.history = state.params, state.history
         return self.history
 
+    @usual
     def predict(self, x: ArrayLike, *, samples: int | str = 50, rule: str = "mc", seed: int = 0,
                 shared: bool = False, keep_samples: bool = False, threads: int | None = None,
                 progress: bool = False, tolerance: float = 0.01, max_samples: int = 10_000,
@@ -166,11 +171,13 @@ class BayesianNetwork:
                            tolerance=tolerance, max_samples=max_samples)
 
         with bar(progress, total if known else None, "predict", " passes x inputs") as progress_bar:
-            made = by(self.net if plain else Program(self.net, threads), progress_bar.update)
+            with parallel.single_threaded_blas() if plain else nullcontext():  # as fast does
+                made = by(self.net if plain else Program(self.net, threads), progress_bar.update)
         if compare.wanted() and not plain and known:
             compare.same("the prediction's mean", made.mean, by(self.net).mean, x.dtype)
         return made
 
+    @usual
     def kl(self) -> float:
         """KL(q || p) in nats, up to the constant `bayes.kl.CONSTANT`."""
         self._require_params()

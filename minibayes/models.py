@@ -19,7 +19,7 @@ def lenet(variant: str = "all", noise: nn.Noise | None = None, noise_per: str = 
     noise_per: of the convolutions, "patch" by default: see nn.Conv2d.
     init_scheme: of all weights, "xavier" by default.
     """
-    require.choice("variant", variant, VARIANTS)
+    variant = require.choice("variant", variant, VARIANTS)
     noise = nn.Bernoulli(0.5) if noise is None else noise
     inner = nn.Delta() if variant == "none" else noise
     outer = noise if variant == "all" else nn.Delta()
@@ -46,7 +46,7 @@ def mlp(sizes: Sequence, noise: nn.Noise | None = None, activation: str = "relu"
     """
     if len(sizes) < 2:
         raise require.InputError(f"sizes must name at least inputs and outputs, got {sizes!r}")
-    require.choice("activation", activation, ("relu", "tanh"))
+    activation = require.choice("activation", activation, ("relu", "tanh"))
     noise = nn.Bernoulli(0.5) if noise is None else noise
     layers = {}
     for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):

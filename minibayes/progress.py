@@ -1,5 +1,6 @@
 """Progress: a bar at a terminal or in a notebook, a line now and then in a pipe or a file; never an error."""
 
+import os
 import shutil
 import sys
 import threading
@@ -36,6 +37,15 @@ class Bar(tqdm):
 
     monitor_interval = 0
     _lock = threading.RLock()
+
+    @classmethod
+    def forget_others(cls) -> None:
+        """In a forked child: whoever drew at that moment is not there to let the lock go."""
+        cls._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=Bar.forget_others)
 
 
 class NotebookBar(Bar):

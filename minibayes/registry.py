@@ -65,7 +65,8 @@ def kind_of(name: str) -> str:
     for kind in _classes:
         if name in known(kind):
             return kind
-    raise ValueError(f"unknown class {name!r}: if it is one of your own, define or import it before loading")
+    raise ValueError(f"unknown class {name!r}: if it is a class of your own, define or import it before "
+                     "loading")
 
 
 def check(name: str, value: object, root: type, wanted: str) -> object:

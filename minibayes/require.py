@@ -2,7 +2,9 @@
 
 import math
 import numbers
+import os
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -51,7 +53,18 @@ def choice(name: str, value: object, allowed: Collection) -> str:
     """`value` if it is one of `allowed`, a collection of strings."""
     if not isinstance(value, str) or value not in allowed:
         raise InputError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
-    return value
+    return str(value)
+
+
+def path(name: str, value: object) -> Path:
+    """`value` as a path of a file."""
+    try:
+        text = os.fspath(value)
+    except TypeError:
+        text = None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InputError(f"{name} must be the path of a file, a string or a pathlib.Path, got {value!r}")
+    return Path(text)
 
 
 def finite(name: str, array: np.ndarray) -> np.ndarray:
@@ -67,14 +80,57 @@ def finite(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def array(name: str, value: ArrayLike) -> np.ndarray:
-    """`value` as an array of real numbers."""
+    """`value` as an array of real numbers: an array, a list, or a table or column of pandas and the like.
+
+    What is masked or missing is an error: the numbers behind a mask are not there to be used.
+    """
+    _check_unmasked(name, value)
+    for i, part in enumerate(value) if isinstance(value, (list, tuple)) else ():
+        _check_unmasked(f"{name}[{i}]", part)
     try:
         result = np.asarray(value)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError, MemoryError) as error:
         raise InputError(f"{name} must be an array of numbers: {' '.join(str(error).split())}") from None
+    if result.dtype.kind == "O" and result.ndim:
+        result = _of_objects(name, result, value)
     if result.dtype.kind not in "fiub":
+        if hasattr(value, "toarray"):
+            raise InputError(f"{name} must be an array of real numbers, got a sparse {type(value).__name__}: "
+                             f"give {name}.toarray()")
         raise InputError(f"{name} must be an array of real numbers, got dtype {result.dtype}")
     return result
+
+
+def _check_unmasked(name, value):
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        at = ", ".join(map(str, np.argwhere(np.ma.getmaskarray(value))[0]))
+        raise InputError(f"{name} must have no masked entries, got {np.ma.count_masked(value)}, the first at "
+                         f"[{at}]: fill them, {name}.filled(...), or leave their rows out")
+
+
+def _of_objects(name, array, given):
+    """Objects that are all real numbers, as tables of mixed or nullable columns hold, as such an array."""
+    kinds = set(map(type, array.flat))
+    if kinds and all(issubclass(kind, (bool, np.bool_)) for kind in kinds):
+        return array.astype(bool)
+    if kinds and all(issubclass(kind, (numbers.Real, np.bool_)) for kind in kinds):
+        whole = all(issubclass(kind, numbers.Integral) for kind in kinds)
+        try:
+            return array.astype(np.int64 if whole else np.float64)
+        except OverflowError:
+            return array  # numbers beyond 64 bits
+    for at in np.ndindex(array.shape):
+        if not isinstance(array[at], (numbers.Real, np.bool_)):
+            where = f"[{', '.join(map(str, at))}]"
+            columns = list(getattr(given, "columns", ()))
+            if array.ndim == 2 and len(columns) == array.shape[1]:
+                where += f" (column {columns[at[1]]!r})"
+            said = repr(array[at]) if len(repr(array[at])) < 60 else type(array[at]).__name__
+            if isinstance(array[at], (str, bytes, type(None))) or said == "<NA>":
+                raise InputError(f"{name} must be an array of real numbers, got dtype object with {said} at "
+                                 f"{where}: fill or leave out what is missing, and encode text as numbers")
+            break
+    return array
 
 
 def inputs(name: str, x: ArrayLike, dtype: DTypeLike, shape: tuple | None = None) -> np.ndarray:

@@ -11,7 +11,6 @@ import os
 import zipfile
 from collections.abc import Iterator
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
@@ -30,7 +29,7 @@ class FileError(require.InputError):
 
 def write(path: str | PathLike, header: dict, arrays: dict) -> None:
     """Write header and {name: array} to `path`, whole or not at all."""
-    path = Path(path)
+    path = require.path("path", path)
     if not path.parent.is_dir():
         raise require.InputError(f"path must be in an existing folder, got {str(path)!r}")
     text = records.to_json({"format": FORMAT, "version": VERSION} | header).encode()
@@ -45,7 +44,7 @@ def write(path: str | PathLike, header: dict, arrays: dict) -> None:
 @contextlib.contextmanager
 def opened(path: str | PathLike) -> Iterator:
     """The archive at `path`; whatever is wrong inside comes out as one FileError."""
-    path = Path(path)
+    path = require.path("path", path)
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive

@@ -48,6 +48,7 @@ class Run:
                  batch_size: int, seed: int, plain: bool = False):
         self.plain = objective
         self.fast = None if plain else replace(objective, net=Program(objective.net))
+        self.compared = not plain and compare.wanted()
         self.optimizer = optimizer
         self.x, self.y = x, y
         self.batch_size = min(batch_size, len(x))
@@ -85,15 +86,16 @@ class Run:
     def step(self, state: State, pool: Callable) -> State:
         """The State after one more step."""
         rows = self.rows(state.step)
-        with quiet_overflow():
-            new = self.plain_step(state, rows) if self.fast is None else self.fast_step(state, rows, pool)
+        if self.fast is None:
+            new, = pool(lambda rows: self.plain_step(state, rows), [rows])
+        else:
+            new = self.fast_step(state, rows, pool)
         terms, params, optimizer = new
         if not math.isfinite(terms.per_datum):
             raise DivergenceError(f"the loss became {terms.per_datum} at step {state.step + 1} (epoch "
                                   f"{self._epoch + 1}): lower the learning rate, or look at the data's scale")
-        if self.fast is not None and compare.wanted():
-            with quiet_overflow():
-                self.compare(state, rows, terms, params)
+        if self.compared:
+            self.compare(state, rows, terms, params)
         B = len(rows)
         nll, loss, count = state.sums
         sums = nll + B * terms.nll, loss + B * terms.per_datum, count + B
@@ -102,7 +104,8 @@ class Run:
     def plain_step(self, state: State, rows: np.ndarray) -> tuple:
         """Sample omega-hat ~ q_theta(omega), and minimise L-hat(theta) one step."""
         x, y, eps = self.batch(rows, self.plain.net)
-        terms, grads = self.plain.value_and_grad(state.params, x, y, eps)
+        with quiet_overflow():
+            terms, grads = self.plain.value_and_grad(state.params, x, y, eps)
         return terms, *self.optimizer.update(state.params, grads, state.optimizer)
 
     def fast_step(self, state: State, rows: np.ndarray, pool: Callable) -> tuple:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from reference import bernoulli_unit, expected_max, gaussian_unit, im2col, max_pool, philox
 
 from minibayes import checks, kernels
-from minibayes.nn.noise import digits, layer_id
+from minibayes.nn.key import digits, layer_id
 
 KNOWN = [  # Random123's known answers for philox4x32-10: counter, key, result
     ([0, 0, 0, 0], [0, 0], [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),

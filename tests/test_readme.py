@@ -9,7 +9,15 @@ import pytest
 from minibayes import data
 
 README = Path(__file__).parent.parent / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+PARTS = re.split(r"^## ", README.read_text(), flags=re.MULTILINE)
+OWN = next(part for part in PARTS if part.startswith("Your own layer"))
+
+
+def python(text):
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+BLOCKS = python("".join(part for part in PARTS if part is not OWN))
 
 
 @pytest.fixture
@@ -35,6 +43,19 @@ def test_second_level():
     assert np.shape(scope["passes"]) == (50, 256, 3)
     loss = scope["likelihood"].nll(scope["f"], scope["y"])[0].mean()
     assert loss < np.log(3)  # it fits its own noise a little better than guessing
+
+
+def test_your_own_layer_noise_likelihood_prior(capsys):
+    scope = {"__name__": "readme"}
+    assert len(python(OWN)) == 4 and len(OWN.splitlines()) <= 72
+    for block in python(OWN):
+        exec(compile(block, "README.md", "exec"), scope)
+    verdicts = [line for line in capsys.readouterr().out.splitlines() if line and not line.startswith(" ")]
+    assert len(verdicts) == 5 and all(line.endswith("passes") for line in verdicts), verdicts
+    model = scope["model"]
+    x = np.random.default_rng(0).standard_normal((60, 2))
+    history = model.fit(x, np.random.default_rng(1).exponential(np.exp(x[:, 0])), epochs=20, report_every=4)
+    assert history[-1]["loss"] < history[0]["loss"] and (model.predict(x, samples=5).mean > 0).all()
 
 
 def test_every_file_the_map_names_exists():

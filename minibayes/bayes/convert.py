@@ -32,6 +32,7 @@ from dataclasses import dataclass, replace
 from math import sqrt
 
 from .. import nn, require
+from ..own import settle
 from .prior import Prior
 
 
@@ -51,11 +52,10 @@ class Convention:
     target_std: float = 1.0
 
     def __post_init__(self):
-        require.real("keep", self.keep, 0, 1, open_low=True)
-        if not isinstance(self.inverted, bool):
-            raise require.InputError(f"inverted must be True or False, got {self.inverted!r}")
-        require.real("error_factor", self.error_factor, 0, open_low=True)
-        require.real("target_std", self.target_std, 0, open_low=True)
+        settle(self, keep=require.real("keep", self.keep, 0, 1, open_low=True),
+               inverted=require.boolean("inverted", self.inverted),
+               error_factor=require.real("error_factor", self.error_factor, 0, open_low=True),
+               target_std=require.real("target_std", self.target_std, 0, open_low=True))
 
     def weight_decay(self, lengthscale: float, num_data: int, tau: float = 1.0) -> float:
         """wd of "gradient + wd * Theta", for the prior N(0, l^-2) and the precision tau, 1/(units of y)^2."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from numpy.typing import ArrayLike
 
 from .. import require
+from ..floats import usual
 from ..nn import Key
 from . import kl
 from .objective import Objective
@@ -59,6 +60,7 @@ class Explanation:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+@usual
 def explain(model: object, x: ArrayLike, y: ArrayLike, *, num_data: int | None = None,
             seed: int = 0) -> Explanation:
     """The terms of L-hat for the examples (x, y) and one draw of omega-hat; prints nothing.
@@ -86,8 +88,7 @@ def explain(model: object, x: ArrayLike, y: ArrayLike, *, num_data: int | None =
         out += [Term(f"kl[{layer}/{t.name}]", t.formula, t.value, "nats", note=t.note) for t in group]
     out += [
         Term("KL", "the sum of the kl lines", found.kl, "nats", "sum", "KL(q || p) up to C"),
-        Term("C", "a constant in theta, infinite", None, "nats", "constant",
-             f"only differences of KL mean anything; {kl.CONSTANT}"),
+        *constants(model),
         Term("L-hat", "data + KL", found.total, "nats", "sum",
              "one draw of omega-hat; its mean over draws is L(theta)"),
         Term("L-hat/N", "what training minimises", found.per_datum, "nats per datum", "sum"),
@@ -99,6 +100,18 @@ def explain(model: object, x: ArrayLike, y: ArrayLike, *, num_data: int | None =
     for layer in of_kl:
         out += settings(model, layer, N)
     return Explanation(tuple(out))
+
+
+def constants(model: object) -> list[Term]:
+    """C, layer by layer, where it is finite: then KL + C is all of that layer's weights under the noise."""
+    of_layer = kl.constant(model.net, model.params, model.prior)
+    out = [Term(f"C[{layer}]", "the constant, finite: one z a weight", value, "nats", "constant",
+                "of the weights inside the noise; those outside are points and not counted")
+           for layer, value in of_layer.items() if value is not None]
+    if len(out) < max(1, len(of_layer)):
+        out.append(Term("C", "a constant in theta, infinite", None, "nats", "constant",
+                        f"only differences of KL mean anything; {kl.CONSTANT}"))
+    return out
 
 
 def settings(model: object, name: str, N: int) -> list[Term]:

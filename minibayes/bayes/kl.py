@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import require
+from ..floats import usual
 from ..nn.layers import Layer
 from ..nn.network import Network
 from ..nn.noise import Delta, Noise
@@ -60,6 +61,7 @@ class Part:
 
     decay: Mapping = field(default_factory=dict)  # {param: Decay, or its factor alone}
     terms: tuple = ()
+    constant: float | None = None  # C, where it is finite: z continuous and K = 1
 
 
 @dataclass(frozen=True)
@@ -176,17 +178,20 @@ def named(net: Network, params: Mapping, prior: Prior) -> dict:
     return out
 
 
+@usual
 def terms(net: Network, params: Mapping, prior: Prior) -> dict:
     """{layer: {"M": value, "b": value, "rays": value, ...}}: the KL in nats, up to C, term by term."""
     return {name: {term.name: term.value for term in found}
             for name, found in named(net, params, prior).items()}
 
 
+@usual
 def value(net: Network, params: Mapping, prior: Prior) -> float:
     """KL(q || p) in nats, up to the constant C (`kl.CONSTANT`)."""
     return sum(v for group in terms(net, params, prior).values() for v in group.values())
 
 
+@usual
 def split(net: Network, params: Mapping, prior: Prior, num_data: float = 1) -> tuple[dict, float, dict]:
     """KL/N as ({layer: {param: wd}}, the rest's value, the rest's gradient {layer: {param: array}}); no C.
 
@@ -206,6 +211,7 @@ def split(net: Network, params: Mapping, prior: Prior, num_data: float = 1) -> t
     return decay, rest, grads
 
 
+@usual
 def grad(net: Network, params: Mapping, prior: Prior, num_data: float = 1) -> dict:
     """d (KL/N) / d theta in the shapes of params: wd * param and the rest of each rule. No constant in it."""
     decay, _, rest = split(net, params, prior, num_data)
@@ -214,6 +220,17 @@ def grad(net: Network, params: Mapping, prior: Prior, num_data: float = 1) -> di
             for name, group in params.items()}
 
 
+@usual
+def constant(net: Network, params: Mapping, prior: Prior) -> dict:
+    """{layer: C of its weights inside the noise, nats, or None where it is infinite}, for the noisy layers.
+
+    Weights outside all noise, such as a dense bias, are points: their C is infinite, and they are left out.
+    """
+    return {name: found[0].constant for name, found in parts(net, params, prior).items()
+            if net.layers[name].noisy}
+
+
+@usual
 def weight_decay(net: Network, params: Mapping, prior: Prior, num_data: float = 1, tau: float = 1.0) -> dict:
     """{layer: {param: wd}}: the factor of SGD's "gradient + wd * param" that this KL is, or holds.
 

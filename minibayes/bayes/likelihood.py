@@ -21,6 +21,8 @@ class Likelihood(Registered, kind="likelihood"):
 
         @dataclass(frozen=True)
         class Poisson(bayes.Likelihood):                            # y ~ Poisson(e^f)
+            support = "count"
+
             def nll(self, f, y):
                 rate = np.exp(f)
                 return (rate - y * f + log_factorial(y)).sum(axis=1), rate - y
@@ -31,11 +33,12 @@ class Likelihood(Registered, kind="likelihood"):
     `minibayes.checks.likelihood` grades what was written.
     """
 
+    support = "real"  # what numbers y may be: "real", "positive", "unit" (0 to 1) or "count"; or "label"
     normal = False  # whether p(y | f) is normal, with the moments of `mean_and_variance`: quantiles ask
 
     def targets(self, name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
-        """y checked, a row per input, or an error that says what is wrong: here reals (count, outputs)."""
-        return targets.numbers(name, y, count, outputs)
+        """y checked, a row per input, or an error that says what is wrong: (count, outputs) of `support`."""
+        return targets.numbers(name, y, count, outputs, self.support)
 
     def nll(self, f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(-log p(y_n | f_n), df): nats, (B,), with every constant; its derivative in f, (B, K)."""
@@ -82,6 +85,8 @@ class Likelihood(Registered, kind="likelihood"):
 @dataclass(frozen=True)
 class Categorical(Likelihood):
     """p(y = c | f) = softmax(f)_c."""
+
+    support = "label"
 
     def targets(self, name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
         """y as int64 labels (count,) in 0..outputs-1, or an error that says what is wrong."""

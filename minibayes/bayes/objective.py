@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import require
+from ..floats import usual
 from ..nn.network import Network
+from ..own import settle
 from . import kl
 from .likelihood import Likelihood
 from .prior import Prior
@@ -50,16 +52,18 @@ class Objective:
     num_data: int
 
     def __post_init__(self):
-        require.integer("num_data", self.num_data, 1)
+        settle(self, num_data=require.integer("num_data", self.num_data, 1))
         kl.check(self.net, self.prior)
-        object.__setattr__(self, "_constant", None)  # of kl_split, if nothing learned changes it; or False
+        settle(self, _constant=None)  # of kl_split, if nothing learned changes it; or False
 
+    @usual
     def terms(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict) -> Terms:
         """L-hat's terms for the minibatch (x, y) and the draw eps."""
         f, _ = self.net.forward(params, x, self.net.z(params, eps))
         nll, _ = self.likelihood.nll(f, y)
         return Terms(float(nll.mean(dtype=np.float64)), kl.value(self.net, params, self.prior), self.num_data)
 
+    @usual
     def value_and_grad(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict) -> tuple[Terms, dict]:
         """(terms, d(L-hat/N)/d theta) for the minibatch (x, y) and the draw eps."""
         nll, grads = self.data_term(params, x, y, eps, len(x))
@@ -80,9 +84,12 @@ class Objective:
     def kl_split(self, params: dict) -> tuple[dict, float, dict]:
         """KL/N as `kl.split` gives it; asked for only once where nothing learned can change it."""
         if self._constant is None:
-            object.__setattr__(self, "_constant", kl.split(self.net, params, self.prior, self.num_data)
-                               if kl.pure_decay(self.net, self.prior) else False)
-        return self._constant or kl.split(self.net, params, self.prior, self.num_data)
+            settle(self, _constant=kl.split(self.net, params, self.prior, self.num_data)
+                   if kl.pure_decay(self.net, self.prior) else False)
+        if self._constant:
+            return self._constant
+        with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges says so by its loss
+            return kl.split(self.net, params, self.prior, self.num_data)
 
     def terms_of(self, nlls: list, batch: int, kl_value: float) -> Terms:
         """L-hat's terms from the shards' sums of -log p, and the KL."""

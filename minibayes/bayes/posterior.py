@@ -1,9 +1,11 @@
 """q_theta(omega): W_i = M_i diag(z_i). The network's noise, read as a distribution over weight matrices."""
 
 from .. import require
+from ..floats import usual
 from ..nn.network import Network
 
 
+@usual
 def weights(net: Network, params: dict, z: dict, name: str) -> dict:
     """omega-hat of one layer, {"W", "b"}: the matrices themselves, one for each row of z.
 
@@ -18,18 +20,21 @@ def weights(net: Network, params: dict, z: dict, name: str) -> dict:
     return net.layers[name].weights(params[name], z.get(name))
 
 
+@usual
 def mean(net: Network, params: dict) -> dict:
     """E_q[omega] = E[z] M, in the shapes of the weights: what "weight averaging" predicts with."""
     return {name: {p: first * params[name][p] for p, (first, _) in group.items()}
             for name, group in moments(net, params).items()}
 
 
+@usual
 def second_moment(net: Network, params: dict) -> dict:
     """E_q[omega^2] = E[z^2] M^2, element by element, in the shapes of the weights."""
     return {name: {p: second * params[name][p] ** 2 for p, (_, second) in group.items()}
             for name, group in moments(net, params).items()}
 
 
+@usual
 def moments(net: Network, params: dict) -> dict:
     """{layer: {param: (E[z], E[z^2])}}: the noise's moments, for the weights that z multiplies; else 1."""
     return {name: net.layers[name].moments(group) for name, group in params.items()}

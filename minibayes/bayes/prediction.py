@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import kernels, require
+from ..floats import usual
 from . import targets
 from .summary import CategoricalSummary, RegressionSummary
 
@@ -65,15 +66,18 @@ class ClassPrediction(Prediction):
         self.variation_ratio = 1 - summary.votes.max(axis=-1) / summary.probabilities.weight
         self.label = self.mean.argmax(axis=-1)
 
+    @usual
     def log_likelihood(self, y: ArrayLike) -> np.ndarray:
         """log p(y_n | x_n) = log (1/T) sum_t p_t(y_n), nats, (N,): the log of the mean, no mean of logs."""
         y = targets.labels("y", y, *self.mean.shape)
         return self._log_mean[np.arange(len(y)), y]
 
+    @usual
     def score(self, y: ArrayLike) -> dict:
         """What a row of a training history says of it: the error, and the mean of -log p in nats."""
         return {"error": self.error(y), "nll": -float(self.log_likelihood(y).mean())}
 
+    @usual
     def error(self, y: ArrayLike) -> float:
         """The fraction of inputs whose most probable class is not y."""
         return float((self.label != targets.labels("y", y, *self.mean.shape)).mean())
@@ -107,10 +111,12 @@ class RegressionPrediction(Prediction):
     def _targets(self, y):
         return self._likelihood.targets("y", y, len(self.mean), self._outputs)
 
+    @usual
     def log_likelihood(self, y: ArrayLike) -> np.ndarray:
         """log p(y_n | x_n) = log (1/T) sum_t N(y_n; m_t, sigma_t^2), nats, (N,); passes are drawn anew."""
         return self._log_density(self._targets(y))
 
+    @usual
     def quantile(self, q: float) -> np.ndarray:
         """The value below which y is with probability q under (1/T) sum_t N(m_t, sigma_t^2), (N, K): exact.
 
@@ -131,10 +137,12 @@ class RegressionPrediction(Prediction):
         kernels.mixture_quantile(mean, std, q, each.min(axis=1), each.max(axis=1), out)
         return out.reshape(self.mean.shape)
 
+    @usual
     def score(self, y: ArrayLike) -> dict:
         """What a row of a training history says of it: the RMSE, and the mean of -log p in nats."""
         return {"rmse": self.rmse(y), "nll": -float(self.log_likelihood(y).mean())}
 
+    @usual
     def rmse(self, y: ArrayLike) -> float:
         """sqrt(mean_n ||y_n - mean_n||^2 / K), in the units of y."""
         y = self._targets(y)

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from .. import require
+from ..floats import usual
 from ..nn.key import Key, as_key
 from .likelihood import Likelihood
 from .prediction import Prediction
@@ -80,6 +81,7 @@ class Passes:
         return concatenate(list(by_input.values()))
 
 
+@usual
 def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, rule: str = "mc",
             samples: int | str = 50, key: Key | int = 0, shared: bool = False, keep_samples: bool = False,
             progress: Callable | None = None, tolerance: float = 0.01,
@@ -105,7 +107,7 @@ def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, ru
     stops on stops a little early when they happen to be small, so the reported error is a few per cent too
     small on average: ask for a smaller one where that matters.
     """
-    require.choice("rule", rule, RULES)
+    rule = require.choice("rule", rule, RULES)
     key, auto = as_key(key), isinstance(samples, str)
     if auto and samples != "auto":
         raise require.InputError(f"samples must be an integer >= 1 or 'auto', got {samples!r}")

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 
 from .. import require
 from ..nn.network import Network
+from ..own import fixed, settle
 from ..registry import Registered, check
 
 
@@ -61,7 +62,7 @@ class Normal(Prior, formerly="Prior"):
                  for name, value in l.items()}
         else:
             l = require.real("lengthscale", l, 0, open_low=True)
-        object.__setattr__(self, "lengthscale", l)
+        settle(self, lengthscale=fixed(l))
 
     def of(self, layer: str) -> float:
         """l of one layer."""
@@ -89,10 +90,11 @@ class Normal(Prior, formerly="Prior"):
 
 @dataclass(frozen=True)
 class LogUniform(Prior):
-    """p(log |w|) = const on weights under the noise: improper, so there is nothing to draw.
+    """p(log ||ray||) = const on what shares one z: improper, so there is nothing to draw.
 
-    The prior of variational dropout (Kingma, Salimans and Welling, arXiv 1506.02557), under which the KL does
-    not depend on M. Weights without noise are left alone.
+    The prior of variational dropout (Kingma, Salimans and Welling, arXiv 1506.02557), there for single weights.
+    Here it is the length of a ray that is log-uniform, with its direction left alone, so that the KL does not
+    depend on M for rays of more numbers either. Weights without noise have no penalty: that is no KL.
     """
 
     def draw(self, rng: np.random.Generator, layer: str, shape: tuple) -> np.ndarray:

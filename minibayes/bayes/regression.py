@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import require
+from ..own import settle
 from . import targets
 from .likelihood import Likelihood
 
@@ -22,7 +23,7 @@ class Gaussian(Likelihood):
     normal = True
 
     def __post_init__(self):
-        object.__setattr__(self, "tau", require.real("tau", self.tau, 0, open_low=True))
+        settle(self, tau=require.real("tau", self.tau, 0, open_low=True))
 
     def nll(self, f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(tau/2 ||y_n - f_n||^2 + D/2 log(2 pi/tau), tau (f - y)).     f, y (B, D) -> (B,), (B, D)"""

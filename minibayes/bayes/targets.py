@@ -19,11 +19,25 @@ def labels(name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
     return y.astype(np.int64)
 
 
-def numbers(name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
-    """y as finite float64 (count, outputs); (count,) is taken for one output."""
+# support: what numbers y may be, and how that is said.
+SUPPORTS = {
+    "real": (np.isfinite, "finite numbers"),
+    "positive": (lambda y: y > 0, "positive numbers"),
+    "unit": (lambda y: (y >= 0) & (y <= 1), "numbers in [0, 1]"),
+    "count": (lambda y: (y >= 0) & (y == np.floor(y)), "counts, whole numbers from 0"),
+}
+
+
+def numbers(name: str, y: ArrayLike, count: int, outputs: int, support: str = "real") -> np.ndarray:
+    """y as finite float64 (count, outputs), all in `support`; (count,) is taken for one output."""
     y = require.array(name, y)
     if y.ndim == 1 and outputs == 1:
         y = y[:, None]
     if y.shape != (count, outputs):
         raise require.InputError(f"{name} must have shape ({count}, {outputs}), got {y.shape}")
-    return require.finite(name, y.astype(np.float64))
+    y = require.finite(name, y.astype(np.float64))
+    allowed, said = SUPPORTS[require.choice("support", support, SUPPORTS)]
+    if not (good := allowed(y)).all():
+        bad = np.count_nonzero(~good)
+        raise require.InputError(f"{name} must be {said}, got {y[~good][0]:g}, one of {bad} that are not")
+    return y

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .. import require
+from ..floats import usual
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def claim(*names: str) -> Callable[[Measurement], Measurement]:
     def enter(measure: Measurement) -> Measurement:
         where = _where(measure)
 
+        @usual
         @functools.wraps(measure)
         def measured() -> list[Finding]:
             findings = measure()

@@ -1,9 +1,9 @@
 """The one thread pool: a batch is cut into shards, and each thread runs a whole shard, forward and backward.
 
 Two pools that both spin (Numba's and OpenBLAS's) make a training step several times slower, so there is one:
-kernels are single-threaded and release the GIL, and BLAS is held to one thread while the pool is open. Shards
-do not depend on the number of threads and their results are combined in shard order: 1 and N threads give the
-same bits.
+kernels are single-threaded and release the GIL, and BLAS is held to one thread while the pool is open
+(hold.py). Shards do not depend on the number of threads and their results are combined in shard order: 1 and
+N threads give the same bits.
 """
 
 import itertools
@@ -11,17 +11,13 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
-
-from threadpoolctl import ThreadpoolController
+from contextlib import AbstractContextManager, contextmanager
 
 from .. import require
+from .forks import gate
+from .hold import holders
 
-_lock = threading.Lock()
-_blas = None  # the libraries to hold, found once (it takes milliseconds): NumPy's is there from the import on
-_open = 0  # how many pools are open in this process; the first holds BLAS, the last lets it go
-_limit = None
-
+MISSING = object()
 
 def thread_count(threads: int | None = None) -> int:
     """`threads`, or the environment's MINIBAYES_THREADS, or the number of processors this process may use."""
@@ -35,41 +31,36 @@ def thread_count(threads: int | None = None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
+def single_threaded_blas() -> AbstractContextManager:
     """Hold BLAS to one thread until the last of several (perhaps concurrent) holders leaves."""
-    global _blas, _open, _limit
-    with _lock:
-        if _open == 0:
-            _blas = _blas or ThreadpoolController().select(user_api="blas")
-            _limit = _blas.limit(limits=1)
-        _open += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _open -= 1
-            if _open == 0:
-                _limit.restore_original_limits()
-                _limit = None
+    return holders.hold()
 
 
 class Pool:
     """pool(function, items) -> the results, in order. The calling thread works too: one less to be woken."""
 
     def __init__(self, threads: int, executor: ThreadPoolExecutor | None = None):
-        self.threads, self._executor = threads, executor
+        self.threads, self._executor, self._process = threads, executor, os.getpid()
 
     def __call__(self, function: Callable, items: Iterable) -> list:
-        items = list(items)
-        if self._executor is None or len(items) == 1:
-            return [function(item) for item in items]
-        results, taken, stopped = [None] * len(items), itertools.count(), threading.Event()
+        items, run = list(items), function
+        holders.still()
+        if not gate.mine():  # within a task of another pool: a fork waits for that one
+            def run(item):
+                gate.enter()
+                try:
+                    return function(item)
+                finally:
+                    gate.leave()
+
+        if self._executor is None or len(items) == 1 or os.getpid() != self._process:
+            return [run(item) for item in items]
+        results, taken, stopped = [MISSING] * len(items), itertools.count(), threading.Event()
 
         def take():
             try:
                 while not stopped.is_set() and (i := next(taken)) < len(items):
-                    results[i] = function(items[i])
+                    results[i] = run(items[i])
             except BaseException:
                 stopped.set()
                 raise
@@ -78,7 +69,10 @@ class Pool:
         try:
             take()
         finally:
-            wait(helpers)
+            if os.getpid() == self._process:
+                wait(helpers)
+        if os.getpid() != self._process:  # a task forked: the helpers, and what they took, are no more
+            return [run(items[i]) if result is MISSING else result for i, result in enumerate(results)]
         for helper in helpers:
             helper.result()
         return results
@@ -91,11 +85,13 @@ def pool(threads: int | None = None) -> Iterator[Pool]:
     BLAS has one thread while it is open.
     """
     threads = thread_count(threads)
+    gate.check()
     with single_threaded_blas():
         if threads == 1:
             yield Pool(1)
             return
-        executor = ThreadPoolExecutor(threads - 1, thread_name_prefix="minibayes")
+        executor = ThreadPoolExecutor(threads - 1, thread_name_prefix="minibayes",
+                                      initializer=holders.in_this_thread)
         try:
             yield Pool(threads, executor)
         finally:

@@ -25,7 +25,7 @@ import numpy as np
 from .. import require
 from ..nn.activations import ReLU
 from ..nn.conv import Conv2d
-from ..nn.key import Key
+from ..nn.key import Key, Rows
 from ..nn.layers import Dense, Layer
 from ..nn.network import Network
 from ..nn.place import Inputs, Outputs, Place
@@ -45,7 +45,8 @@ class Program(Network):
         self._compiled = [(name, p, shape) for stage in self.stages for name in stage.compiled
                           for p, shape in self.layers[name].param_shapes().items()]
         self._first = next((stage for stage in self.stages if stage.name in self.param_shapes()), None)
-        self._threads, self._noise_shapes = threading.local(), {}
+        self._threads = threading.local()
+        self._noise_shapes, self._draws = {}, {}
         self._route = KernelRoute.of(self.stages) or StageRoute(self, self.stages)
         self._shared_route = SharedRoute.of(self, self.stages) or SingleRoute.of(self, self.stages)
 
@@ -111,6 +112,17 @@ class Program(Network):
             if not array.flags.carray:
                 copies.setdefault(name, dict(params[name]))[p] = in_rows(array)
         return dict(params) | copies if copies else params
+
+    def draw_rows(self, key: Key, input_shape: tuple, rows: Rows, shared: bool = False) -> dict:
+        """As Network.draw_rows; what depends on the shape alone is worked out once for each."""
+        if (input_shape, shared) not in self._draws:
+            shapes, draws = self.shapes(input_shape), []
+            for name in self.noisy:
+                layer = self.layers[name]
+                draws.append((name, layer, layer.noise_shape(shapes[name][0], shared)))
+            self._draws[input_shape, shared] = draws
+        return {name: layer.place.draw(layer.noise, key.of(name), (len(rows), *shape), rows)
+                for name, layer, shape in self._draws[input_shape, shared]}
 
     def _check_noise(self, x, z):
         """Network's check of z where it is not what `draw` gives."""

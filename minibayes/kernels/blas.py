@@ -5,18 +5,15 @@ the next process. Where NumPy's BLAS has no known entry point, plain loops take 
 that kernel files import; Numba's cache does not notice a change in it, so empty the cache after one.
 """
 
-import ctypes
-import sys
-
 import llvmlite.binding
-from numba import carray, cfunc, types
+from numba import carray, types
 from numba.extending import overload
-from threadpoolctl import ThreadpoolController
+
+from .compiling import cfunc
+from .library import numpy_blas
 
 ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # the CBLAS enumerations
-SYMBOLS = ["scipy_cblas_{}gemm64_", "cblas_{}gemm64_"]  # with 64-bit integers
-if sys.platform == "linux":  # where calling conventions widen every argument to 64 bits, one with 32-bit integers can be called too
-    SYMBOLS += ["cblas_{}gemm", "scipy_cblas_{}gemm"]
+NUMPY = numpy_blas()
 
 
 def signature(real):
@@ -39,20 +36,10 @@ def loops(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
                 C[i, j] += factor * (B[j, l] if tb == TRANSPOSED else B[l, j])
 
 
-def entry_point(letter):
-    """The address of NumPy's cblas_?gemm, or None."""
-    for library in ThreadpoolController().info():
-        if library["user_api"] == "blas":
-            handle = ctypes.CDLL(library["filepath"])
-            for symbol in SYMBOLS:
-                if hasattr(handle, symbol.format(letter)):
-                    return ctypes.cast(getattr(handle, symbol.format(letter)), ctypes.c_void_p).value
-    return None
-
-
 def bind(letter, real):
     """The external function minibayes_?gemm: BLAS's, or else `loops` compiled."""
-    address = entry_point(letter) or cfunc(signature(real), cache=True)(loops).address
+    found = NUMPY and NUMPY.product(letter)
+    address = found[0] if found else cfunc(signature(real))(loops).address
     llvmlite.binding.add_symbol(f"minibayes_{letter}gemm", address)
     return types.ExternalFunction(f"minibayes_{letter}gemm", signature(real))
 

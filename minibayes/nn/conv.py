@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .. import kernels, require
+from ..own import settle
 from .layers import INITS, Layer, Linear, ShapeError
 from .noise import Delta, Noise, check_noise
 from .place import Outputs, Place, check_place, linear
@@ -43,9 +44,9 @@ class Conv2d(Linear):
 
     def __post_init__(self):
         for name, low in (("c_in", 1), ("c_out", 1), ("kernel", 1), ("stride", 1), ("padding", 0)):
-            object.__setattr__(self, name, require.integer(name, getattr(self, name), low))
-        require.choice("noise_per", self.noise_per, ("patch", "kernel"))
-        require.choice("init_scheme", self.init_scheme, INITS)
+            settle(self, **{name: require.integer(name, getattr(self, name), low)})
+        settle(self, noise_per=require.choice("noise_per", self.noise_per, ("patch", "kernel")),
+               init_scheme=require.choice("init_scheme", self.init_scheme, INITS))
         check_noise(self.noise)
         check_place(self.place, self.noise, images=True)
 
@@ -112,8 +113,8 @@ class MaxPool2d(Layer):
 
     def __post_init__(self):
         stride = self.size if self.stride is None else self.stride
-        object.__setattr__(self, "size", require.integer("size", self.size, 1, 255))
-        object.__setattr__(self, "stride", require.integer("stride", stride, 1))
+        settle(self, size=require.integer("size", self.size, 1, 255),
+               stride=require.integer("stride", stride, 1))
 
     def input_shape(self) -> tuple:
         return (None, None, None)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .. import kernels, require
+from ..own import read_only, settle
 
 WORD = 2**32
 
@@ -55,14 +56,14 @@ class Key:
     path: str = ""
 
     def __post_init__(self):
-        object.__setattr__(self, "seed", require.integer("seed", self.seed, 0, 2**64 - 1))
-        object.__setattr__(self, "t", require.integer("t", self.t, 0, WORD - 1))
+        settle(self, seed=require.integer("seed", self.seed, 0, 2**64 - 1),
+               t=require.integer("t", self.t, 0, WORD - 1))
 
     def at(self, t: int) -> "Key":
         return replace(self, t=t)
 
     def of(self, name: str) -> "Key":
-        return _of(self, name)
+        return _of(self.seed, self.t, self.path, name)
 
     def derive(self, purpose: str) -> "Key":
         """Its seed: two words of Philox(counter = (hash of purpose, 0, 0, 2^32 - 1), key = seed), pass 0."""
@@ -105,8 +106,8 @@ class Key:
 
 
 @lru_cache(maxsize=1024)
-def _of(key: Key, name: str) -> Key:
-    return replace(key, path=f"{key.path}/{name}" if key.path else name)
+def _of(seed, t, path, name):
+    return Key(seed, t, f"{path}/{name}" if path else name)
 
 
 @lru_cache(maxsize=256)
@@ -133,11 +134,6 @@ def digits(keep: float) -> np.ndarray:
         digit, rest = divmod(2 * rest, 1)
         out.append(int(digit))
     return read_only(np.array(out, np.uint8))
-
-
-def read_only(array: np.ndarray) -> np.ndarray:
-    array.flags.writeable = False
-    return array
 
 
 def as_key(key: "Key | int") -> Key:

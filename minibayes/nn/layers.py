@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import require
+from ..own import settle
 from ..registry import Registered, check
 from .noise import Delta, Noise, check_noise
 from .place import Inputs, Place, check_place
@@ -190,8 +191,8 @@ class Dense(Linear):
 
     def __post_init__(self):
         for name in ("n_in", "n_out"):
-            object.__setattr__(self, name, require.integer(name, getattr(self, name), 1))
-        require.choice("init_scheme", self.init_scheme, INITS)
+            settle(self, **{name: require.integer(name, getattr(self, name), 1)})
+        settle(self, init_scheme=require.choice("init_scheme", self.init_scheme, INITS))
         check_noise(self.noise)
         check_place(self.place, self.noise)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import require
+from ..own import settle
 from .key import Key, Rows
 from .noise import Noise, normal_points
 
@@ -33,8 +34,8 @@ class LearnedGaussian(Noise):
     local = True
 
     def __post_init__(self):
-        object.__setattr__(self, "variance", require.real("variance", self.variance, 0, open_low=True))
-        require.choice("per", self.per, ("layer", "unit"))
+        settle(self, variance=require.real("variance", self.variance, 0, open_low=True),
+               per=require.choice("per", self.per, ("layer", "unit")))
 
     def start(self, shape: tuple) -> dict:
         shape = (1,) * len(shape) if self.per == "layer" else shape

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .. import require
+from ..floats import usual
 from .key import Key, Rows, as_key, layer_id
 from .layers import Layer, ShapeError, check_layer
 
@@ -111,6 +112,7 @@ class Network:
                   for name, layer in self.layers.items()}
         return {name: group for name, group in params.items() if group}
 
+    @usual
     def draw(self, key: Key | int, shape: tuple, examples: ArrayLike | None = None,
              passes: ArrayLike | None = None, shared: bool = False, dtype: DTypeLike = np.float32) -> dict:
         """eps ~ p(eps): {name: eps} for the noisy layers. No parameter is looked at.
@@ -159,6 +161,7 @@ class Network:
             raise require.InputError(f"params must be given: the noise of {list(self.learned)} learns")
         return {name: self.layers[name].mean_noise((params or {}).get(name), dtype) for name in self.noisy}
 
+    @usual
     def forward(self, params: dict, x: np.ndarray, z: dict) -> tuple[np.ndarray, dict]:
         """f(x, omega-hat) and the caches that backward needs: {name: cache}."""
         self._check(x, z)
@@ -167,6 +170,7 @@ class Network:
             x, caches[name] = layer.forward(params.get(name), x, z.get(name, 1))
         return x, caches
 
+    @usual
     def backward(self, params: dict, caches: dict, df: np.ndarray, want_dx: bool = True) -> tuple:
         """(dL/dx, {name: {param: dL/dparam}}) from df = dL/df: the chain rule, last layer first.
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .. import kernels, require
+from ..own import settle
 from ..registry import Registered, check
 from .key import Key, Rows, as_key
 
@@ -144,7 +145,7 @@ class Bernoulli(Noise):
     pools = True
 
     def __post_init__(self):
-        object.__setattr__(self, "keep", require.real("keep", self.keep, 0, 1, open_low=True))
+        settle(self, keep=require.real("keep", self.keep, 0, 1, open_low=True))
 
     def draw(self, key: Key, shape: tuple, rows: Rows) -> np.ndarray:
         """As uint8, exactly Bernoulli(keep)."""
@@ -185,7 +186,7 @@ class Gaussian(Noise):
     local = True
 
     def __post_init__(self):
-        object.__setattr__(self, "variance", require.real("variance", self.variance, 0, open_low=True))
+        settle(self, variance=require.real("variance", self.variance, 0, open_low=True))
 
     def draw(self, key: Key, shape: tuple, rows: Rows) -> np.ndarray:
         return key.normal(shape, rows, 1.0, math.sqrt(self.variance))

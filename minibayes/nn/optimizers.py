@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .. import kernels, require
+from ..own import fixed, settle
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,19 @@ class Optimizer:
     slots = ()  # the names of the arrays, one for each parameter, that the state holds beside "step"
 
     def __post_init__(self):
-        require.real("rate", self.rate, 0, open_low=True)
-        require.choice("policy", self.policy, ("constant", "inv"))
-        require.real("gamma", self.gamma, 0)
-        require.real("power", self.power, 0)
+        settle(self, rate=require.real("rate", self.rate, 0, open_low=True),
+               policy=require.choice("policy", self.policy, ("constant", "inv")),
+               gamma=require.real("gamma", self.gamma, 0), power=require.real("power", self.power, 0))
         if not isinstance(self.multipliers, (Mapping, type(None))):
             raise require.InputError("multipliers must be {layer: {param: factor}}, got "
                                      f"{self.multipliers!r}")
+        own = {}
         for layer, factors in (self.multipliers or {}).items():
             if not isinstance(factors, Mapping):
                 raise require.InputError(f"multipliers[{layer!r}] must be {{param: factor}}, got {factors!r}")
-            for param, factor in factors.items():
-                require.real(f"multipliers[{layer!r}][{param!r}]", factor, 0)
+            own[layer] = {param: require.real(f"multipliers[{layer!r}][{param!r}]", factor, 0)
+                          for param, factor in factors.items()}
+        settle(self, multipliers=None if self.multipliers is None else fixed(own))
 
     def rate_at(self, t: int) -> float:
         """rate_t for step t = 0, 1, ...: constant, or Caffe's "inv" policy."""
@@ -72,7 +74,7 @@ class SGD(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        require.real("momentum", self.momentum, 0, 1, open_high=True)
+        settle(self, momentum=require.real("momentum", self.momentum, 0, 1, open_high=True))
 
     def init(self, params: dict) -> dict:
         """The state of step 0."""
@@ -109,9 +111,9 @@ class Adam(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        require.real("beta1", self.beta1, 0, 1, open_high=True)
-        require.real("beta2", self.beta2, 0, 1, open_high=True)
-        require.real("epsilon", self.epsilon, 0, open_low=True)
+        settle(self, beta1=require.real("beta1", self.beta1, 0, 1, open_high=True),
+               beta2=require.real("beta2", self.beta2, 0, 1, open_high=True),
+               epsilon=require.real("epsilon", self.epsilon, 0, open_low=True))
 
     def init(self, params: dict) -> dict:
         """The state of step 0."""

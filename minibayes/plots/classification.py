@@ -41,8 +41,7 @@ def softmax_clouds(angles: np.ndarray, probabilities: np.ndarray, classes: Seque
     if len(probabilities) != len(angles):
         raise require.InputError(f"probabilities must have shape ({len(angles)}, T, C), "
                                  f"got {probabilities.shape}")
-    for c in classes:
-        require.integer("classes", c, 0, probabilities.shape[2] - 1)
+    classes = [require.integer("classes", c, 0, probabilities.shape[2] - 1) for c in classes]
     width = 0.8 * (np.diff(np.sort(angles)).min() if len(angles) > 1 else 1.0)
     T = probabilities.shape[1]
     for i, c in enumerate(classes):

@@ -185,9 +185,8 @@ def thread_count(options: Namespace) -> int | None:
     """--threads, or as many as there are processors; None for a command that has no such option."""
     if "threads" not in options:
         return None
-    if options.threads is not None:
-        require.integer("--threads", options.threads, 1)
-    return parallel.thread_count(options.threads)
+    threads = options.threads
+    return parallel.thread_count(None if threads is None else require.integer("--threads", threads, 1))
 
 
 def output_folder(path: str) -> Path:

@@ -24,6 +24,7 @@ from .. import require
 from ..bayes import kl
 from ..bayes.likelihood import Likelihood
 from ..bayes.objective import Objective, Terms
+from ..floats import usual
 from ..nn.network import Network
 
 UNITS = 16  # noise variables of one example that take two values: the most that is done
@@ -84,6 +85,7 @@ def terms(objective: Objective, params: dict, x: ArrayLike, y: ArrayLike, order:
     return value_and_grad(objective, params, x, y, order)[0]
 
 
+@usual
 def value_and_grad(objective: Objective, params: dict, x: ArrayLike, y: ArrayLike,
                    order: int = ORDER) -> tuple[Terms, dict]:
     """(terms, d(L/N)/d theta), L = -(N/B) sum_n E_q log p(y_n | f(x_n, omega)) + KL: L(theta) if N = B."""
@@ -105,6 +107,7 @@ def value_and_grad(objective: Objective, params: dict, x: ArrayLike, y: ArrayLik
     return Terms(float(nll), kl.value(net, params, objective.prior), objective.num_data), grads
 
 
+@usual
 def outputs(net: Network, params: dict, x: ArrayLike, order: int = ORDER) -> tuple[np.ndarray, np.ndarray]:
     """(w (P,), f (N, P, K)): the outputs f(x_n, omega_i) at every point, and the points' probabilities."""
     params, x = _float64(params), require.inputs("x", x, np.float64, net.input_shape)
@@ -117,6 +120,7 @@ def outputs(net: Network, params: dict, x: ArrayLike, order: int = ORDER) -> tup
     return np.concatenate(w), np.concatenate(f, axis=1)
 
 
+@usual
 def predict(net: Network, params: dict, likelihood: Likelihood, x: ArrayLike, order: int = ORDER) -> "Exact":
     """p(y* | x*) = sum_i w_i p(y* | f(x*, omega_i)) at x (N, ...): an Exact."""
     return Exact(likelihood, *outputs(net, params, x, order))
@@ -146,15 +150,18 @@ class Exact:
             raise AttributeError(name)
         return getattr(self.prediction, name)
 
+    @usual
     def expect(self, values: np.ndarray) -> np.ndarray:
         """sum_i w_i values[n, i, ...].     (N, P, ...) -> (N, ...)"""
         return np.einsum("p,np...->n...", self.w, values)
 
+    @usual
     def log_expect(self, logs: np.ndarray) -> np.ndarray:
         """log sum_i w_i exp(logs[n, i, ...]), shifted by the largest so that nothing under- or overflows."""
         top = logs.max(axis=1, keepdims=True)
         return np.log(self.expect(np.exp(logs - top))) + top[:, 0]
 
+    @usual
     def _log_density(self, y):
         """log p(y_n | x_n) = log E_q p(y_n | f(x_n, omega)), nats, (N,)."""
         N, P, K = self.f.shape

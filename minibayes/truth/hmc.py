@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from .. import require
 from ..bayes.likelihood import Likelihood
 from ..bayes.prior import Prior
+from ..floats import usual
 from ..nn.network import Network
 
 
@@ -61,6 +62,7 @@ class LogPosterior:
         """omega ~ p(omega): a start far from any mode, so that chains which agree have mixed."""
         return self.row(self.prior.sample(self.net, rng, np.float64))
 
+    @usual
     def __call__(self, omega: np.ndarray) -> tuple[float, np.ndarray]:
         params = self.params(omega)
         f, caches = self.net.forward(params, self.x, {})
@@ -73,12 +75,14 @@ class LogPosterior:
             slope[start:stop] += gradient
         return float(value), slope
 
+    @usual
     def outputs(self, draws: np.ndarray, x: ArrayLike) -> np.ndarray:
         """f(x, omega) for every draw: (..., D) and (N, ...) -> (..., N, K)."""
         x = require.inputs("x", x, np.float64, self.net.input_shape)
         f = [self.net.forward(self.params(omega), x, {})[0] for omega in draws.reshape(-1, self.size)]
         return np.array(f).reshape(*draws.shape[:-1], *f[0].shape)
 
+    @usual
     def predictive(self, draws: np.ndarray, x: ArrayLike) -> np.ndarray:
         """What is averaged over draws for a prediction: class probabilities, or the mean of y. (..., N, K)"""
         return self.likelihood.expected(self.outputs(draws, x))
@@ -108,6 +112,7 @@ def leapfrog(target: Callable, q: np.ndarray, p: np.ndarray, gradient: np.ndarra
     return q, p, value, gradient
 
 
+@usual
 def sample(target: Callable, start: ArrayLike, rng: np.random.Generator | int, *, draws: int, warmup: int,
            leaps: int = 20, step_size: float = 0.1, accept: float = 0.8) -> Chains:
     """A chain from each row of start (C, D), or from the one row (D,).
@@ -122,11 +127,11 @@ def sample(target: Callable, start: ArrayLike, rng: np.random.Generator | int, *
     step_size: of a leapfrog step, to start from.
     accept: the share of proposals accepted that the step size is adapted to.
     """
-    start = np.atleast_2d(np.asarray(start, np.float64))
+    start = np.atleast_2d(np.array(require.array("start", start), np.float64))
     draws, warmup = require.integer("draws", draws, 1), require.integer("warmup", warmup, 0)
-    require.integer("leaps", leaps, 1)
-    require.real("step_size", step_size, 0, open_low=True)
-    require.real("accept", accept, 0, 1, open_low=True, open_high=True)
+    leaps = require.integer("leaps", leaps, 1)
+    step_size = require.real("step_size", step_size, 0, open_low=True)
+    accept = require.real("accept", accept, 0, 1, open_low=True, open_high=True)
     done = [chain(target, q, r, draws, warmup, leaps, step_size, accept)
             for q, r in zip(start, np.random.default_rng(rng).spawn(len(start)), strict=True)]
     return Chains(*(np.array(part) for part in zip(*done, strict=True)))
@@ -173,12 +178,14 @@ def between_and_within(chains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return within, (n - 1) / n * within + chains.mean(axis=1).var(axis=0, ddof=1)
 
 
+@usual
 def split_rhat(draws: np.ndarray) -> np.ndarray:
     """sqrt(V/W) over half chains, (C, T, ...) -> (...): 1 if all are alike (Gelman et al., BDA3, 11.4)."""
     within, whole = between_and_within(split(draws))
     return np.sqrt(whole / within)
 
 
+@usual
 def effective_size(draws: np.ndarray) -> np.ndarray:
     """m n/(1 + 2 sum_t rho_t), m half chains of n draws: how many independent ones tell the mean as well.
 
@@ -198,6 +205,7 @@ def effective_size(draws: np.ndarray) -> np.ndarray:
     return m * n / np.maximum(2 * pairs.sum(axis=0) - 1, 1 / math.log10(m * n))
 
 
+@usual
 def standard_error(draws: np.ndarray) -> np.ndarray:
     """The Monte Carlo standard error of draws' mean, sqrt(V / effective size).     (C, T, ...) -> (...)"""
     return np.sqrt(between_and_within(split(draws))[1] / effective_size(draws))

@@ -29,14 +29,14 @@ def dropout(q: kl.Q, prior: Normal) -> kl.Part:
 
 
 def expected_log_p(q: kl.Q, prior: Normal, second_moment: np.ndarray | float, symbol: str,
-                   terms: tuple = ()) -> kl.Part:
+                   terms: tuple = (), constant: float | None = None) -> kl.Part:
     """-E_q log p = l^2/2 E[z^2] ||m||^2 for each ray m: a weight decay if all share E[z^2], else terms."""
     l2, formula = prior.of(q.name) ** 2, f"{symbol} l^2".strip()
     if np.size(second_moment) == 1:
         factor = l2 * float(np.squeeze(second_moment))
-        return kl.Part({p: kl.Decay(factor, formula) for p in q.params}, terms)
+        return kl.Part({p: kl.Decay(factor, formula) for p in q.params}, terms, constant)
     along, own = q.along(second_moment), []
     for p, a in q.params.items():
         value = l2 / 2 * float((along[p] * a * a).sum())
         own.append(kl.Term(p, value, {p: l2 * along[p] * a}, f"{formula}/2 ||{p}||^2, ray by ray"))
-    return kl.Part({}, (*own, *terms))
+    return kl.Part({}, (*own, *terms), constant)

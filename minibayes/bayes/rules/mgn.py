@@ -8,9 +8,11 @@ Derivation. q blurred: one ray m in R^K is z m + s n with z ~ N(1, alpha): exact
 
 The weight-decay reading (keep ||M||^2 with E[z^2] for keep) leaves out the entropy along the ray, -log ||m||,
 which is finite and pushes m away from 0. Where alpha is learned, -1/2 log alpha counts too: without data the
-best is alpha = 1/(l^2 ||m||^2). For K = 1 the blur can be left out altogether and C is finite: -1/2 - log l.
-Source: the entropy of a normal distribution.
+best is alpha = 1/(l^2 ||m||^2). For K = 1 the blur can be left out altogether and C is finite: -1/2 - log l
+for each weight, and -1/2 log alpha where that is fixed. Source: the entropy of a normal distribution.
 """
+
+import math
 
 import numpy as np
 
@@ -32,10 +34,18 @@ def entropy_along_the_ray(q: kl.Q) -> kl.Term:
                    f"a ray: {shared}; what weight decay leaves out")
 
 
+def constant(q: kl.Q, prior: Normal, log_alpha: float = 0.0) -> float | None:
+    """C = -1/2 - log l - 1/2 log alpha for each weight, if each is a ray of its own."""
+    rays = len(q.rays())
+    alone = rays == sum(a.size for a in q.params.values())
+    return -rays * (0.5 + math.log(prior.of(q.name)) + log_alpha / 2) if alone else None
+
+
 @kl.rule(nn.Gaussian, Normal)
 def mgn(q: kl.Q, prior: Normal) -> kl.Part:
     """l^2/2 (1 + variance) ||m||^2 - log ||m|| for each ray m; log variance is a constant, and part of C."""
-    return expected_log_p(q, prior, 1 + q.noise.variance, "(1 + variance)", (entropy_along_the_ray(q),))
+    return expected_log_p(q, prior, 1 + q.noise.variance, "(1 + variance)", (entropy_along_the_ray(q),),
+                          constant(q, prior, math.log(q.noise.variance)))
 
 
 @kl.rule(nn.LearnedGaussian, Normal)
@@ -53,4 +63,5 @@ def learned(q: kl.Q, prior: Normal) -> kl.Part:
     entropy = kl.Term("alpha", float(np.broadcast_to(-each / 2, squares.shape).sum()), {"log_alpha": slope},
                       "-1/2 sum log alpha", "one for each ray; its gradient is the KL's in log alpha, the "
                       "weight decay's share included")
-    return expected_log_p(q, prior, np.exp(log_alpha) + 1, "(1 + alpha)", (entropy_along_the_ray(q), entropy))
+    return expected_log_p(q, prior, np.exp(log_alpha) + 1, "(1 + alpha)", (entropy_along_the_ray(q), entropy),
+                          constant(q, prior))
