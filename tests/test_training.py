@@ -729,7 +729,8 @@ def test_blas_is_held_to_one_thread_and_let_go(threads, nothing_left_running, mo
 
     model = mb.BayesianNetwork(conv_net())
     model.fit(IMAGES, DIGITS, epochs=2, threads=threads, on_report=look, validation=(IMAGES, DIGITS), validation_samples=2)
-    assert set(inside) <= {1} and names == [threads - 1] * 2
+    # On a busy machine a helper may have done its work before the next is sent for, and then does that one's too.
+    assert set(inside) == {1} and len(names) == 2 and all(min(threads - 1, 1) <= n <= threads - 1 for n in names)
     model.predict(IMAGES, samples=20, threads=threads)
 
 

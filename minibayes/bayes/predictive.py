@@ -11,6 +11,7 @@ averaged.
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -81,6 +82,24 @@ class Passes:
         return concatenate(list(by_input.values()))
 
 
+@dataclass(frozen=True)
+class Density:
+    """y -> log (1/T) sum_t p(y | f_t): the same passes, drawn again, now with y known."""
+
+    source: Passes
+    likelihood: Likelihood
+    count: int
+
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        def summarise(f, passes, inputs):
+            f = f.astype(np.float64)
+            y_of_each = np.broadcast_to(y[inputs], (*f.shape[:2], *y.shape[1:])).reshape(-1, *y.shape[1:])
+            nll, _ = self.likelihood.nll(f.reshape(-1, f.shape[-1]), y_of_each)
+            return LogMean(-nll.reshape(f.shape[:2]))
+
+        return self.source.average(0, self.count, summarise).value
+
+
 @usual
 def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, rule: str = "mc",
             samples: int | str = 50, key: Key | int = 0, shared: bool = False, keep_samples: bool = False,
@@ -144,16 +163,8 @@ def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, ru
     if rule == "mc" and done > 1:
         warn_of_silence(net, summary, done, len(x))
 
-    def log_density(y):
-        """log (1/T) sum_t p(y | f_t): the same passes, drawn again, now with y known."""
-        def summarise(f, passes, inputs):
-            f = f.astype(np.float64)
-            y_of_each = np.broadcast_to(y[inputs], (*f.shape[:2], *y.shape[1:])).reshape(-1, *y.shape[1:])
-            return LogMean(-likelihood.nll(f.reshape(-1, f.shape[-1]), y_of_each)[0].reshape(f.shape[:2]))
-
-        return source.average(0, done, summarise).value
-
-    made = likelihood.prediction(rule, summary, log_density, np.concatenate(kept) if keep_samples else None)
+    made = likelihood.prediction(rule, summary, Density(source, likelihood, done),
+                                 np.concatenate(kept) if keep_samples else None)
     made.converged = converged
     return made
 
