@@ -103,7 +103,7 @@ def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, ru
 
     samples="auto": passes are added until the largest Monte Carlo standard error of `mean` is at most
     `tolerance`, or `max_samples` are done; `num_samples` and `converged` say which. They are the passes of
-    stops on stops a little early when they happen to be small, so the reported error is a few per cent too
+    samples=num_samples, merged in other blocks: equal up to rounding. A rule that looks at the errors it
     stops on stops a little early when they happen to be small, so the reported error is a few per cent too
     small on average: ask for a smaller one where that matters.
     """
