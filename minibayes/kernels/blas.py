@@ -6,9 +6,10 @@ that kernel files import; Numba's cache does not notice a change in it, so empty
 """
 
 import llvmlite.binding
-from numba import carray, cfunc, types
+from numba import carray, types
 from numba.extending import overload
 
+from .compiling import cfunc
 from .library import numpy_blas
 
 ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # the CBLAS enumerations
@@ -38,7 +39,7 @@ def loops(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
 def bind(letter, real):
     """The external function minibayes_?gemm: BLAS's, or else `loops` compiled."""
     found = NUMPY and NUMPY.product(letter)
-    address = found[0] if found else cfunc(signature(real), cache=True)(loops).address
+    address = found[0] if found else cfunc(signature(real))(loops).address
     llvmlite.binding.add_symbol(f"minibayes_{letter}gemm", address)
     return types.ExternalFunction(f"minibayes_{letter}gemm", signature(real))
 

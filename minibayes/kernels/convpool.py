@@ -9,9 +9,9 @@ A block's responses lie row by row, y[i, n, j, c]. Patches come in one of two fo
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from .blas import gemm
+from .compiling import njit
 
 
 class Geometry(NamedTuple):

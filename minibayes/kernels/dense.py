@@ -4,9 +4,9 @@ All arguments that end in s are tuples with one entry a layer.
 """
 
 import numpy as np
-from numba import njit
 
 from .blas import gemm
+from .compiling import njit
 
 SPARSE = 0.35  # the share of non-zeros in dL/df up to which a row-sparse product wins over BLAS
 WIDE = 1024  # columns of a row-sparse product at a time: what they need of b stays in the second-level cache

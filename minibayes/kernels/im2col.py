@@ -3,7 +3,7 @@
 Images are channels-last (N, H, W, C), so a patch row of kw*C numbers lies contiguous in memory and is copied as a run.
 """
 
-from numba import njit
+from .compiling import njit
 
 
 @njit(nogil=True, cache=True)

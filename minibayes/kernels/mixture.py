@@ -2,7 +2,7 @@
 
 import math
 
-from numba import njit
+from .compiling import njit
 
 
 @njit(nogil=True, cache=True)

@@ -12,7 +12,8 @@ and masked, because a 32 x 32 -> 64 bit product is what the generator is made of
 import math
 
 import numpy as np
-from numba import njit
+
+from .compiling import njit
 
 M0, M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)  # the published multipliers
 W0, W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)  # the published Weyl increments of the key

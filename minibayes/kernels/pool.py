@@ -1,6 +1,6 @@
 """out[n, i, j, c] = max over a window of z * y: max-pooling, with the argmax kept for backward, and its expectation."""
 
-from numba import njit
+from .compiling import njit
 
 
 @njit(nogil=True, cache=True)

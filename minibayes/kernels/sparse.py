@@ -8,7 +8,8 @@ the end, so that no loop has to look whether it is.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from .compiling import njit
 
 CONTRACT = {"contract"}  # a multiplication and an addition may be rounded once (fma): no NaN, zero or order is changed by that
 

@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
+
+from .compiling import njit
 
 CHUNK = 4096  # numbers that stay in the first-level cache from the sum of the shards to the update
 
