@@ -171,7 +171,7 @@ class RegressionPrediction(Prediction):
         found = np.empty((len(wanted), len(mean)))
         for each, out in zip(wanted, found, strict=True):
             with quiet():
-                parts = mean + std * NormalDist().inv_cdf(each)  # the mixture's lies between those of its parts
+                parts = mean + std * NormalDist().inv_cdf(each)  # the mixture's lies between them
             kernels.mixture_quantile(mean, std, weights, each, parts.min(axis=1), parts.max(axis=1), out)
         found = found.reshape(-1, *self.mean.shape)
         return found if several else found[0]
