@@ -82,7 +82,9 @@ def test_imports_point_one_way(path):
         assert inside <= {"kernels/blas.py", "kernels/library.py", "kernels/compiling.py"}, "kernel files never import each other"
     assert ("numba" in outside) <= (mine == "kernels")
     assert ("matplotlib" in outside) <= (mine == "plots")
-    assert not outside & {"torch", "jax", "tensorflow", "scipy", "pickle"} or path == "bench/peer.py"  # measured against, never used
+    # PyTorch is measured against; Numba's own cache files, of this machine's user, are pickles.
+    foreign = {"bench/peer.py": {"torch"}, "kernels/compiling.py": {"pickle"}}.get(path, set())
+    assert not (outside & {"torch", "jax", "tensorflow", "scipy", "pickle"}) - foreign
 
 
 def test_the_rooms_are_a_hierarchy():
