@@ -1,12 +1,14 @@
 # %% [markdown]
 # # 10. How it is fast
 #
-# **The poster's claim, in our words.** The uncertainty of a network comes from many stochastic passes instead of
-# one, so it is only practical if passes are cheap. The poster leaves that to the machine; this project does not.
+# **The poster's claim, in our words.** The uncertainty of a network comes from many stochastic
+# passes instead of one, so it is only practical if passes are cheap. The poster leaves that to
+# the machine; this project does not.
 #
-# What you will see here: eight ideas that make training and prediction fast on a CPU, each in a few lines, each
-# checked to give the same numbers as the slow way, and each timed as a *ratio* on the machine that runs this
-# notebook. The ratios depend on the machine; the equalities do not.
+# What you will see here: eight ideas that make training and prediction fast on a CPU, each in a
+# few lines, each checked to give the same numbers as the slow way, and each timed as a *ratio*
+# on the machine that runs this notebook. The ratios depend on the machine; the equalities do
+# not.
 
 # %%
 import os
@@ -20,8 +22,10 @@ from threadpoolctl import threadpool_limits
 import minibayes as mb
 from minibayes import kernels, models, nn
 
-QUICK = bool(os.environ.get("MINIBAYES_QUICK"))     # quick mode does less of the same; every assert holds in both modes
-plt.rcParams.update({"figure.dpi": 90, "figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3})
+# quick mode does less of the same; every assert holds in both modes
+QUICK = bool(os.environ.get("MINIBAYES_QUICK"))
+plt.rcParams.update({"figure.dpi": 90, "figure.constrained_layout.use": True, "axes.grid": True,
+                     "grid.alpha": 0.3})
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#555555"
 ROUNDS = 3 if QUICK else 9
 rng = np.random.default_rng(0)
@@ -29,9 +33,10 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 10.1 Measure ratios, not seconds
 #
-# A laptop's speed drifts: it gets warm, something else runs. Two figures taken minutes apart cannot be compared.
-# So what is to be compared runs in turns, in one run, and the *median* of each is taken. The first call of
-# everything is not counted: it compiles, and it fills the caches.
+# A laptop's speed drifts: it gets warm, something else runs. Two figures taken minutes apart
+# cannot be compared. So what is to be compared runs in turns, in one run, and the *median* of
+# each is taken. The first call of everything is not counted: it compiles, and it fills the
+# caches.
 
 # %%
 def race(**contestants):
@@ -57,13 +62,14 @@ def compare(idea, slow, fast):
 # %% [markdown]
 # ## 10.2 A convolution is a matrix product
 #
-# Kernel $k$ answers at place $(i, j)$ with $y_{ijk} = M_k \cdot \mathrm{patch}_{ij}$. Written as loops, that is one
-# inner product after another. *im2col* copies every patch into a row of a matrix; then all answers are **one**
-# product of matrices, and matrix products are what a processor does best: every number that is fetched from
-# memory is used many times.
+# Kernel $k$ answers at place $(i, j)$ with $y_{ijk} = M_k \cdot \mathrm{patch}_{ij}$. Written
+# as loops, that is one inner product after another. *im2col* copies every patch into a row of a
+# matrix; then all answers are **one** product of matrices, and matrix products are what a
+# processor does best: every number that is fetched from memory is used many times.
 
 # %%
-x = rng.random((2, 12, 12, 20), np.float32)        # two images, 20 channels: what LeNet's second convolution sees
+# two images, 20 channels: what LeNet's second convolution sees
+x = rng.random((2, 12, 12, 20), np.float32)
 M = rng.standard_normal((50, 5, 5, 20)).astype(np.float32)
 
 
@@ -92,9 +98,9 @@ compare("im2col and a matrix product, against loops", loops, as_a_product)
 assert ratios["im2col and a matrix product, against loops"] > 3
 
 # %% [markdown]
-# The copies have a price: a patch of $5 \times 5 \times 20$ numbers is written out for each of 64 places, 25 times
-# the image. Along one axis only, it is five times the image; the other axis is then five products that are added
-# up, of five *shifted views* of the same rows:
+# The copies have a price: a patch of $5 \times 5 \times 20$ numbers is written out for each of
+# 64 places, 25 times the image. Along one axis only, it is five times the image; the other axis
+# is then five products that are added up, of five *shifted views* of the same rows:
 #
 # $$y_i = \sum_{d=1}^{5} \mathrm{rows}_{i+d} M_d^{T}$$
 #
@@ -102,7 +108,8 @@ assert ratios["im2col and a matrix product, against loops"] > 3
 
 # %%
 many = rng.random((32, 12, 12, 20), np.float32)
-lines = np.empty((12, 32, 8, 100), np.float32)      # [row of the image, image, place in the row, 5 x 20 numbers]
+# [row of the image, image, place in the row, 5 x 20 numbers]
+lines = np.empty((12, 32, 8, 100), np.float32)
 
 
 def shifted_rows():
@@ -124,15 +131,17 @@ with threadpool_limits(1):
 # %% [markdown]
 # ## 10.3 Stay in the cache
 #
-# A processor computes far faster than main memory delivers. Between them lie caches: small, fast memories that keep
-# what was used last. The same 512 images through the same product, in blocks: a block that is too small pays for
-# each call, one that is too large has written its patches out of the cache before the product reads them. Watch the
-# time per image against the block size.
+# A processor computes far faster than main memory delivers. Between them lie caches: small,
+# fast memories that keep what was used last. The same 512 images through the same product, in
+# blocks: a block that is too small pays for each call, one that is too large has written its
+# patches out of the cache before the product reads them. Watch the time per image against the
+# block size.
 
 # %%
 images = rng.random((128 if QUICK else 512, 12, 12, 20), np.float32)
 sizes = [1, 2, 4, 8, 16, 32, 64, 128] + ([] if QUICK else [256, 512])
-buffers = {size: (np.empty((size, 8, 8, 500), np.float32), np.empty((size * 64, 50), np.float32)) for size in sizes}
+buffers = {size: (np.empty((size, 8, 8, 500), np.float32),
+                  np.empty((size * 64, 50), np.float32)) for size in sizes}
 
 
 def in_blocks(size):
@@ -147,13 +156,15 @@ with threadpool_limits(1):
 per_image = np.array([blocks[str(size)] for size in sizes]) / len(images) * 1e6
 best = sizes[int(per_image.argmin())]
 ratios["blocks that fit in the cache"] = per_image[-1] / per_image.min()
-print(f"fastest here: blocks of {best}; all at once takes {ratios['blocks that fit in the cache']:.2f} times as long")
+print(f"fastest here: blocks of {best}; all at once takes "
+      f"{ratios['blocks that fit in the cache']:.2f} times as long")
 
 fig, ax = plt.subplots(figsize=(8, 3.4))
 ax.plot(sizes, per_image, "o-", color=BLUE)
 ax.axvline(best, color=ORANGE, linestyle="--", label=f"fastest here: {best} images")
 ax.set_xscale("log", base=2)
-ax.set(xlabel="images in a block (64 places, 500 numbers each)", ylabel="µs per image, one thread", ylim=(0, None),
+ax.set(xlabel="images in a block (64 places, 500 numbers each)",
+       ylabel="µs per image, one thread", ylim=(0, None),
        title="The same arithmetic takes longer in blocks of the wrong size")
 ax.legend()
 plt.show()
@@ -162,45 +173,49 @@ assert len(per_image) == len(sizes) and (per_image > 0).all()
 # %% [markdown]
 # ## 10.4 Do not compute what is zero
 #
-# Max-pooling passes the derivative on to one of its four inputs, and of those the noise has switched many off: most of
-# $\partial L/\partial y$ is *exactly* zero. Count it on a LeNet, at its second convolution:
+# Max-pooling passes the derivative on to one of its four inputs, and of those the noise has
+# switched many off: most of $\partial L/\partial y$ is *exactly* zero. Count it on a LeNet, at
+# its second convolution:
 
 # %%
 net = models.lenet("all")
 params, digits = net.init(0), mb.data.mnist()[0][:32]
 z = net.sample(nn.Key(0), digits.shape)
-f, caches = net.forward(params, digits, z)
-dx, _ = net.backward(params, caches, rng.standard_normal(f.shape).astype(np.float32))
-
-h = nn.layers.times(net.layers["conv1"].respond(params["conv1"], digits)[0], z["conv1"])
-h, _ = net.layers["pool1"].forward(None, h)                                     # what conv2 sees (32, 12, 12, 20)
-out, arg, slope = (np.empty((32, 4, 4, 50), dtype) for dtype in (np.float32, np.uint8, np.float32))
+h = net.layers["conv1"].respond(params["conv1"], digits)[0] * z["conv1"]
+h, _ = net.layers["pool1"].forward(None, h)                   # what conv2 sees (32, 12, 12, 20)
+out, arg, slope = (np.empty((32, 4, 4, 50), dtype)
+                   for dtype in (np.float32, np.uint8, np.float32))
 scratch, y = np.empty(12 * 8 * 8 * 500, np.float32), np.empty(8 * 8 * 8 * 50, np.float32)
 rows = params["conv2"]["M"].reshape(50, -1)
-kernels.conv_pool(h, rows, params["conv2"]["b"], z["conv2"], 5, 1, False, 2, 2, 8, scratch, y, out, arg, slope)
+shape = kernels.Geometry(k=5, stride=1, size=2, pool_stride=2, narrow=0, block=8)
+kernels.conv_pool(h, rows, params["conv2"]["b"], z["conv2"], shape, scratch, y, out, arg, slope)
 delta, db = np.empty_like(out), np.empty(50, np.float32)
-alive = kernels.noisy_max_pool_backward(rng.standard_normal(out.shape).astype(np.float32), slope, delta, db)
+alive = kernels.noisy_max_pool_backward(rng.standard_normal(out.shape).astype(np.float32),
+                                        slope, delta, db)
 share = alive / (32 * 8 * 8 * 50)
 print(f"{share:.0%} of dL/dy is not zero")
 assert share < 0.25
 
 # %% [markdown]
-# So list the non-zeros and multiply only their rows. The dense way writes the derivative out and uses a matrix
-# product; both give $\partial L/\partial M$ and $\partial L/\partial x$:
+# So list the non-zeros and multiply only their rows. The dense way writes the derivative out
+# and uses a matrix product; both give $\partial L/\partial M$ and $\partial L/\partial x$:
 
 # %%
 dM_dense, dM_sparse = np.empty_like(rows), np.empty((50, 5, 100), np.float32)
 dx_dense, dx_sparse = np.empty_like(h), np.empty_like(h)
 value, offset = np.empty(delta.size, np.float32), np.empty(delta.size, np.uint64)
+lines_of_h = kernels.Lines(count=12, length=12 * 20, row=1, place=20)
 
 
 def dense():
-    kernels.conv_backward(h, rows, delta, arg, 5, 1, False, 2, 2, 8, scratch, y, dM_dense, True, dx_dense)
+    kernels.conv_backward(h, rows, delta, arg, shape, scratch, y, dM_dense, True, dx_dense)
 
 
 def sparse():
-    kernels.pooled_conv_dM(delta, arg, 2, 2, h.reshape(-1), 12, 240, 1, 20, value, offset, dM_sparse)
-    kernels.pooled_conv_dx(delta, arg, 2, 2, rows.reshape(50, 5, 100), 1, value, offset, dx_sparse)
+    kernels.pooled_conv_dM(
+        delta, arg, 2, 2, h.reshape(-1), lines_of_h, value, offset, dM_sparse)
+    kernels.pooled_conv_dx(
+        delta, arg, 2, 2, rows.reshape(50, 5, 100), 1, value, offset, dx_sparse)
 
 
 with threadpool_limits(1):
@@ -211,9 +226,10 @@ np.testing.assert_allclose(dx_sparse, dx_dense, rtol=1e-2, atol=1e-3)
 # %% [markdown]
 # ## 10.5 One random number, many units
 #
-# Dropout at keep = 1/2 needs one random *bit* a unit, and a library draws a whole 64-bit number for each. The
-# generator used here, Philox4x32-10, turns a counter into 128 random bits, enough for 128 units. And because the
-# counter names seed, pass, layer, example and unit, any part can be drawn alone and comes out the same:
+# Dropout at keep = 1/2 needs one random *bit* a unit, and a library draws a whole 64-bit number
+# for each. The generator used here, Philox4x32-10, turns a counter into 128 random bits, enough
+# for 128 units. And because the counter names seed, pass, layer, example and unit, any part can
+# be drawn alone and comes out the same:
 
 # %%
 half, units = nn.Bernoulli(keep=0.5), 24 * 24 * 20
@@ -223,14 +239,16 @@ assert (part == whole[[40, 7]]).all()
 assert abs(whole.mean() - 0.5) < 4 * 0.5 / np.sqrt(whole.size)
 
 generator = np.random.default_rng(0)
-compare("128 units from each random number", lambda: (generator.random((64, units)) < 0.5).astype(np.uint8),
+compare("128 units from each random number",
+        lambda: (generator.random((64, units)) < 0.5).astype(np.uint8),
         lambda: half.sample(nn.Key(1), (64, units), "conv1"))
 
 # %% [markdown]
 # ## 10.6 Passes have much in common
 #
-# All T passes are the same up to the first noise: compute that once. In a LeNet whose only noise is before the last
-# layer, that is nearly everything; with noise after each convolution it is only the first one.
+# All T passes are the same up to the first noise: compute that once. In a LeNet whose only
+# noise is before the last layer, that is nearly everything; with noise after each convolution
+# it is only the first one.
 
 # %%
 T, ip = 10 if QUICK else 20, models.lenet("ip")
@@ -242,22 +260,30 @@ def everything_again():
     return np.stack([ip.forward(theta, batch, z)[0] for z in draws])
 
 
-def prefix_once():
-    h = ip.prefix(theta, batch)
-    return np.stack([ip.suffix(theta, h, z) for z in draws])
+names = list(ip.layers)
+first = names.index(ip.noisy[0])                                        # the first noisy layer
+before = nn.Network(batch.shape[1:], **{name: ip.layers[name] for name in names[:first]})
+after = nn.Network(**{name: ip.layers[name] for name in names[first:]})
 
 
-np.testing.assert_allclose(everything_again(), prefix_once(), rtol=1e-4, atol=1e-4)
-compare(f"what is before the noise once for {T} passes", everything_again, prefix_once)
+def before_once():
+    h, _ = before.forward(theta, batch, {})
+    return np.stack([after.forward(theta, h, z)[0] for z in draws])
+
+
+np.testing.assert_allclose(everything_again(), before_once(), rtol=1e-4, atol=1e-4)
+compare(f"what is before the noise once for {T} passes", everything_again, before_once)
 assert ratios[f"what is before the noise once for {T} passes"] > 2
 
 # %% [markdown]
-# And when one draw of the weights serves *all* inputs (`shared=True`: the pass is one function), a dropped unit is
-# dropped everywhere: its column leaves $M$, and its row leaves the matrix before. At keep = 1/2 a hidden layer keeps
-# half of its rows and half of its columns: a quarter of the work.
+# And when one draw of the weights serves *all* inputs (`shared=True`: the pass is one
+# function), a dropped unit is dropped everywhere: its column leaves $M$, and its row leaves the
+# matrix before. At keep = 1/2 a hidden layer keeps half of its rows and half of its columns: a
+# quarter of the work.
 
 # %%
-mlp = mb.BayesianNetwork(models.mlp([784, 1024, 1024, 10]), params=models.mlp([784, 1024, 1024, 10]).init(0))
+mlp = mb.BayesianNetwork(models.mlp([784, 1024, 1024, 10]),
+                         params=models.mlp([784, 1024, 1024, 10]).init(0))
 flat = mb.data.mnist()[2][:64 if QUICK else 256].reshape(-1, 784)
 compare("dropped rows and columns leave the matrices", lambda: mlp.predict(flat, samples=20),
         lambda: mlp.predict(flat, samples=20, shared=True))
@@ -269,18 +295,20 @@ np.testing.assert_allclose(kept, by_hand, rtol=1e-3, atol=1e-3)
 # %% [markdown]
 # ## 10.7 Threads, without changing a bit
 #
-# A step's batch is cut into *shards* of 32 images. A thread takes a whole shard, forward and backward; no layer waits
-# for another thread. The shards do not depend on the number of threads, and their gradients are added in the shards'
-# order. So two threads give the same parameters as one, to the last bit:
+# A step's batch is cut into *shards* of 32 images. A thread takes a whole shard, forward and
+# backward; no layer waits for another thread. The shards do not depend on the number of
+# threads, and their gradients are added in the shards' order. So two threads give the same
+# parameters as one, to the last bit:
 
 # %%
 x_train, y_train, _, _ = mb.data.mnist()
 steps = 8 if QUICK else 30
 
 
-def fit(threads):
+def fit(threads, **settings):
     model = mb.BayesianNetwork(models.lenet("all"))
-    model.fit(x_train[:1024], y_train[:1024], steps=steps, threads=threads, seed=0)
+    settings = {"steps": steps} | settings
+    model.fit(x_train[:1024], y_train[:1024], threads=threads, seed=0, **settings)
     return model.params
 
 
@@ -289,38 +317,58 @@ assert all((one[layer][p] == two[layer][p]).all() for layer in one for p in one[
 compare("two threads, against one", lambda: fit(1), lambda: fit(2))
 
 # %% [markdown]
-# There is one more trap. A numerical library brings its own threads for matrix products, which keep spinning for a while
-# after each one. Two pools on the same cores, theirs and ours, take turns in waiting for each other. So while `fit` and
-# `predict` work, the library's pool is held to one thread.
+# There is one more trap. A numerical library brings its own threads for matrix products, which
+# keep spinning for a while after each one. Two pools on the same cores, theirs and ours, take
+# turns in waiting for each other. So while `fit` and `predict` work, the library's pool is held
+# to one thread.
 #
 # ## 10.8 All of it together
+#
+# With `plain=True` `fit` and `predict` leave all of this out and run the layers themselves, as
+# the other notebooks show them. The numbers are the same but for rounding, and a training step
+# takes longer:
+
+# %%
+whole = race(plain=lambda: fit(2, steps=8, plain=True), fast=lambda: fit(2, steps=8))
+print(f"a step of lenet-all: {whole['plain'] / whole['fast']:.1f} times faster than plain")
+plain, fast = fit(2, steps=8, plain=True), fit(2, steps=8)
+for layer in plain:
+    for p in plain[layer]:
+        apart = np.linalg.norm(plain[layer][p] - fast[layer][p])
+        assert apart < 1e-3 * np.linalg.norm(plain[layer][p])
+assert whole["plain"] > whole["fast"]
 
 # %% tags=["picture"]
 order = sorted(ratios, key=ratios.get)
 fig, ax = plt.subplots(figsize=(9, 3.8))
 ax.barh(order, [ratios[idea] for idea in order], color=BLUE)
 for i, idea in enumerate(order):
-    ax.text(ratios[idea] * 1.05, i, f"{ratios[idea]:.1f} ×" if ratios[idea] < 10 else f"{ratios[idea]:.0f} ×", va="center")
+    ax.text(ratios[idea] * 1.05, i,
+            f"{ratios[idea]:.1f} ×" if ratios[idea] < 10 else f"{ratios[idea]:.0f} ×",
+            va="center")
 ax.axvline(1, color=GREY)
 ax.set_xscale("log")
-ax.set(xlabel="times faster than without it, on the machine that ran this", xlim=(0.7, 4 * max(ratios.values())),
-       title=f"{sum(r > 1 for r in ratios.values())} of {len(ratios)} ideas made their part faster here; all give the same numbers")
+ax.set(xlabel="times faster than without it, on the machine that ran this",
+       xlim=(0.7, 4 * max(ratios.values())),
+       title=f"{sum(r > 1 for r in ratios.values())} of {len(ratios)} ideas made their part "
+       "faster here; all give the same numbers")
 ax.grid(axis="y", visible=False)
 plt.show()
 assert all(r > 0 for r in ratios.values())
 
 # %% [markdown]
-# `python -m minibayes bench` measures whole training steps and predictions in the same way: against this machine's own
-# matrix product, and against PyTorch if it is installed.
+# `python -m minibayes bench` measures whole training steps and predictions in the same way:
+# against this machine's own matrix product, and against PyTorch if it is installed.
 #
 # ## Exercises
 
 # %% [markdown]
 # ### Exercise 1
 #
-# Count, by hand, the multiplications and additions of one image's pass through LeNet: convolutions of 20 and 50 kernels
-# of 5 x 5, dense layers of 500 and 10 units. Which layer has the most? What share is saved in each further pass when
-# everything before the first noise (after the first convolution) is remembered?
+# Count, by hand, the multiplications and additions of one image's pass through LeNet:
+# convolutions of 20 and 50 kernels of 5 x 5, dense layers of 500 and 10 units. Which layer has
+# the most? What share is saved in each further pass when everything before the first noise
+# (after the first convolution) is remembered?
 
 # %% [markdown] tags=["solution"]
 # Each output number of a layer is an inner product: two operations for each of its inputs.
@@ -331,18 +379,20 @@ conv2 = 2 * (8 * 8 * 50) * (5 * 5 * 20)
 fc1, fc2 = 2 * 800 * 500, 2 * 500 * 10
 total = conv1 + conv2 + fc1 + fc2
 assert total == models.lenet("all").flops((28, 28, 1))
-print(f"{total / 1e6:.2f} million; conv2 {conv2 / total:.0%}; remembering conv1 saves {conv1 / total:.0%} of a pass")
+print(f"{total / 1e6:.2f} million; conv2 {conv2 / total:.0%}; remembering conv1 saves "
+      f"{conv1 / total:.0%} of a pass")
 
 # %% [markdown]
 # ### Exercise 2
 #
-# Suppose the four responses in a pooling window are independent and positive or negative with probability 1/2 each, and
-# that each is dropped (becomes exactly 0) with probability 1/2. Which share of $\partial L/\partial y$ is not zero? Compare
-# with the count in 10.4.
+# Suppose the four responses in a pooling window are independent and positive or negative with
+# probability 1/2 each, and that each is dropped (becomes exactly 0) with probability 1/2. Which
+# share of $\partial L/\partial y$ is not zero? Compare with the count in 10.4.
 
 # %% [markdown] tags=["solution"]
-# One of the four places has the maximum, and its derivative survives if that unit was kept. A kept positive unit wins
-# against zeros. If no kept unit is positive, a dropped one (0) wins over kept negatives, unless all four are kept. So
+# One of the four places has the maximum, and its derivative survives if that unit was kept. A
+# kept positive unit wins against zeros. If no kept unit is positive, a dropped one (0) wins
+# over kept negatives, unless all four are kept. So
 #
 # $$\Pr(\mathrm{winner\ kept}) = 1 - (3/4)^4 + (1/4)^4, \qquad \mathrm{share} = \Pr / 4.$$
 
@@ -361,13 +411,14 @@ print(f"{share_exact:.1%} for symmetric responses; {share:.1%} were counted abov
 # %% [markdown]
 # ### Exercise 3
 #
-# How much arithmetic is left, on average, of each further pass of the network 784-1024-1024-10 when dropped rows and
-# columns leave the matrices (keep = 1/2 before the second and the third layer)? Compute it, and check it by drawing masks.
+# How much arithmetic is left, on average, of each further pass of the network 784-1024-1024-10
+# when dropped rows and columns leave the matrices (keep = 1/2 before the second and the third
+# layer)? Compute it, and check it by drawing masks.
 
 # %% [markdown] tags=["solution"]
-# Layer 1 lies before the first noise: it is computed once and is no part of a further pass. Layer 2 keeps half of its rows
-# and half of its columns, layer 3 half of its columns. Rows and columns are dropped independently, so the expectations
-# multiply.
+# Layer 1 lies before the first noise: it is computed once and is no part of a further pass.
+# Layer 2 keeps half of its rows and half of its columns, layer 3 half of its columns. Rows and
+# columns are dropped independently, so the expectations multiply.
 
 # %% tags=["solution"]
 full = 1024 * 1024 + 1024 * 10

@@ -1,13 +1,18 @@
-"""NN_name.py -> NN_name.ipynb: executes every notebook in a fresh kernel and writes it with its outputs. One command regenerates all.
+"""NN_name.py -> NN_name.ipynb: runs every notebook in a fresh kernel, writes it with its outputs.
 
-    python notebooks/build.py [NAME ...] [--quick] [--check] [--out DIR] [--jobs N]        NAME: a number (3) or a name (03_the_objective)
+    python notebooks/build.py [NAME ...] [--quick] [--check] [--out DIR] [--jobs N]
 
-The source of truth is NN_name.py, in jupytext's percent format; the conventions are in TEMPLATE.py. Cells tagged "solution" are executed
-like all others, then folded: those that follow one exercise become one hidden cell, `<details><summary>Solution</summary>`, with their code
-and what it printed. It is closed at first in Jupyter and on web pages alike (those show the code cells that Jupyter's own metadata hides).
+NAME is a number (3) or a name (03_the_objective); without one all notebooks are built.
 
-What is written is stable: ids come from the cells' sources, no times are kept, and building twice gives the same file, timings that a
-notebook prints itself aside. An error, a warning on stderr, an object's address or a path of this machine in an output stops the build.
+The source of truth is NN_name.py, in jupytext's percent format; the conventions are in TEMPLATE.py.
+Cells tagged "solution" are executed like all others, then folded: those that follow one exercise
+become one hidden cell, `<details><summary>Solution</summary>`, with their code and what it printed.
+It is closed at first in Jupyter and on web pages alike (those show the code cells that Jupyter's own
+metadata hides).
+
+What is written is stable: ids come from the cells' sources, no times are kept, and building twice
+gives the same file, timings that a notebook prints itself aside. An error, a warning on stderr, an
+object's address or a path of this machine in an output stops the build.
 """
 
 import argparse
@@ -33,7 +38,8 @@ from tqdm import tqdm
 FOLDER = Path(__file__).resolve().parent
 ALONE = ("10_how_it_is_fast",)  # measures time: runs when no other notebook does
 CELL_TIMEOUT = 900  # seconds
-METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
+METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"}}
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 PRINTED = "It prints\n\n```text\n{}\n```"
 
@@ -43,7 +49,7 @@ class BuildError(Exception):
 
 
 class ThisPython(KernelSpecManager):
-    """The one kernel there is: the interpreter that runs this file, whatever kernels the user has installed."""
+    """The one kernel there is: the interpreter that runs this file, whatever else is installed."""
 
     def get_kernel_spec(self, kernel_name):
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
@@ -57,7 +63,8 @@ def sources(names=()):
         raise BuildError(f"no notebook found in {FOLDER}")
     chosen = []
     for name in names:
-        found = [p for p in every if name.isdigit() and int(p.stem[:2]) == int(name) or p.stem == Path(name).stem]
+        found = [p for p in every if name.isdigit() and int(p.stem[:2]) == int(name)
+                 or p.stem == Path(name).stem]
         if not found:
             raise BuildError(f"no notebook is called {name!r}; there are {', '.join(p.stem for p in every)}")
         chosen += found
@@ -65,10 +72,11 @@ def sources(names=()):
 
 
 def read(path):
-    """The source as a notebook without outputs, with the source's fingerprint, by which stale outputs are found."""
+    """The source as a notebook without outputs, with its fingerprint, by which stale outputs are found."""
     text = path.read_text(encoding="utf-8")
     cells = [cell for cell in jupytext.reads(text, fmt="py:percent").cells if cell.source.strip()]
-    return nbformat.v4.new_notebook(cells=cells, metadata=METADATA | {"minibayes": {"source_sha256": sha256(text)}})
+    metadata = METADATA | {"minibayes": {"source_sha256": sha256(text)}}
+    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
 def sha256(text):
@@ -85,12 +93,14 @@ def name_of(cell):
 
 
 def execute(nb, path, quick=False, on_cell=None):
-    """Run all cells of `nb` in a fresh kernel, in the folder of the notebooks, with this checkout's minibayes; the outputs go into nb."""
-    env = os.environ | {"PYTHONPATH": str(FOLDER.parent), "PYTHONHASHSEED": "0", "MINIBAYES_QUICK": "1" if quick else "",
+    """Run all cells of `nb` in a fresh kernel, with this checkout's minibayes; the outputs go into nb."""
+    env = os.environ | {"PYTHONPATH": str(FOLDER.parent), "PYTHONHASHSEED": "0",
+                        "MINIBAYES_QUICK": "1" if quick else "",
                         "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     with tempfile.TemporaryDirectory() as profile:
         manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython())
-        client = NotebookClient(nb, km=manager, timeout=CELL_TIMEOUT, record_timing=False, coalesce_streams=True,
+        client = NotebookClient(nb, km=manager, timeout=CELL_TIMEOUT, record_timing=False,
+                                coalesce_streams=True,
                                 resources={"metadata": {"path": str(path.parent)}}, on_cell_executed=on_cell)
         try:
             client.execute(env=env | {"IPYTHONDIR": profile})
@@ -104,14 +114,18 @@ def execute(nb, path, quick=False, on_cell=None):
 def plain(nb, path):
     """Leave in nb what belongs into a committed file, or say which cell printed what does not."""
     for cell in nb.cells:
-        cell.metadata = nbformat.from_dict({"tags": list(cell.metadata["tags"])} if cell.metadata.get("tags") else {})
+        tags = list(cell.metadata.get("tags", []))
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         for output in cell.get("outputs", []):
             output.pop("metadata", None) if output.output_type == "stream" else output.update(metadata={})
             text = output.text if output.output_type == "stream" else output.data.get("text/plain", "")
-            for what, bad in (("writes to stderr", output.get("name") == "stderr"), ("shows an object's address", ADDRESS.search(text)),
-                              ("shows a path of this machine", str(FOLDER.parent) in text or str(Path.home()) + os.sep in text)):
+            for what, bad in (("writes to stderr", output.get("name") == "stderr"),
+                              ("shows an object's address", ADDRESS.search(text)),
+                              ("shows a path of this machine", str(FOLDER.parent) in text
+                               or str(Path.home()) + os.sep in text)):
                 if bad:
-                    raise BuildError(f"{path.name}: the cell that begins {name_of(cell)} {what}: {text.strip()[:300]}")
+                    raise BuildError(f"{path.name}: the cell that begins {name_of(cell)} {what}: "
+                                     f"{text.strip()[:300]}")
 
 
 def hide(cells, path):
@@ -122,7 +136,8 @@ def hide(cells, path):
         printed = []
         for output in cell.get("outputs", []):
             if "data" in output and set(output.data) != {"text/plain"}:
-                raise BuildError(f"{path.name}: the solution that begins {name_of(cell)} must print text only, it shows {set(output.data)}")
+                raise BuildError(f"{path.name}: the solution that begins {name_of(cell)} must print text "
+                                 f"only, it shows {set(output.data)}")
             printed.append((output.data["text/plain"] if "data" in output else output.text).rstrip())
         if printed:
             parts.append(PRINTED.format("\n".join(printed)))
@@ -157,9 +172,11 @@ def number(nb):
 def picture(nb, path):
     """The PNG of the one cell tagged "picture"."""
     chosen = [cell for cell in nb.cells if tagged(cell, "picture")]
-    images = [output.data["image/png"] for cell in chosen for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    images = [output.data["image/png"] for cell in chosen
+              for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
     if len(chosen) != 1 or not images:
-        raise BuildError(f"{path.name} must have one cell tagged 'picture', with a figure; it has {len(chosen)} with {len(images)} figures")
+        raise BuildError(f"{path.name} must have one cell tagged 'picture', with a figure; it has "
+                         f"{len(chosen)} with {len(images)} figures")
     return b64decode(images[0])
 
 
@@ -172,7 +189,10 @@ def write(target, content):
 
 
 def build(path, quick=False, out=None, on_cell=None):
-    """Execute one notebook, and write it and its picture below `out` unless that is None. (seconds, code cells run, bytes)"""
+    """Execute one notebook, and write it and its picture below `out` unless that is None.
+
+    Returns (seconds, code cells run, bytes).
+    """
     nb, start = read(path), time.perf_counter()
     execute(nb, path, quick, on_cell)
     seconds = time.perf_counter() - start
@@ -189,7 +209,7 @@ def build(path, quick=False, out=None, on_cell=None):
 
 
 def stale(path, folder=FOLDER):
-    """Why the notebook in `folder` does not belong to its source, or None: the fingerprint, and every cell, are compared."""
+    """Why the notebook in `folder` is not that of its source, or None: by fingerprint and every cell."""
     target = folder / f"{path.stem}.ipynb"
     if not target.exists():
         return f"{target.name} is missing"
@@ -206,7 +226,10 @@ def stale(path, folder=FOLDER):
 
 
 def build_all(paths, quick=False, out=None, jobs=2):
-    """Build the notebooks, `jobs` at once, those in ALONE by themselves at the end; ([stems built], [what went wrong])."""
+    """Build the notebooks, `jobs` at once, those in ALONE by themselves at the end.
+
+    Returns ([stems built], [what went wrong]).
+    """
     built, failed = [], []
     cells = {path: sum(cell.cell_type == "code" for cell in read(path).cells) for path in paths}
     with tqdm(total=sum(cells.values()), desc="notebooks", unit=" cells", disable=None, leave=False) as bar:
@@ -216,7 +239,8 @@ def build_all(paths, quick=False, out=None, jobs=2):
                 if run != cells[path]:
                     raise BuildError(f"{path.name}: {run} code cells ran, it has {cells[path]}")
                 built.append(path.stem)
-                bar.write(f"{path.stem}: {run} code cells in {seconds:.1f} s, {size / 1000:.0f} kB", file=sys.stderr)
+                bar.write(f"{path.stem}: {run} code cells in {seconds:.1f} s, {size / 1000:.0f} kB",
+                          file=sys.stderr)
             except BuildError as error:
                 failed.append(str(error))
 
@@ -231,23 +255,30 @@ def build_all(paths, quick=False, out=None, jobs=2):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description="Execute the notebooks and write them with their outputs.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a number or a name (default: all notebooks)")
-    parser.add_argument("--quick", action="store_true", help="run the quick mode, to see that all runs; writes only with --out")
-    parser.add_argument("--check", action="store_true", help="run nothing, say which notebooks are stale against their sources")
-    parser.add_argument("--out", type=Path, help="folder for the notebooks and pictures (default: beside the sources)")
+    parser.add_argument("names", nargs="*", metavar="NAME",
+                        help="a number or a name (default: all notebooks)")
+    parser.add_argument("--quick", action="store_true",
+                        help="run the quick mode, to see that all runs; writes only with --out")
+    parser.add_argument("--check", action="store_true",
+                        help="run nothing, say which notebooks are stale against their sources")
+    parser.add_argument("--out", type=Path,
+                        help="folder for the notebooks and pictures (default: beside the sources)")
     parser.add_argument("--jobs", type=int, choices=(1, 2), default=2, help="notebooks at once (default 2)")
     args = parser.parse_args(argv)
     try:
         paths = sources(args.names)
         if args.check:
-            built, failed = [path.stem for path in paths], [why for path in paths if (why := stale(path, args.out or FOLDER))]
+            built = [path.stem for path in paths]
+            failed = [why for path in paths if (why := stale(path, args.out or FOLDER))]
         else:
-            built, failed = build_all(paths, args.quick, args.out or (None if args.quick else FOLDER), args.jobs)
+            built, failed = build_all(paths, args.quick, args.out or (None if args.quick else FOLDER),
+                                      args.jobs)
     except BuildError as error:
         built, failed = [], [str(error)]
     for why in failed:
         print(f"error: {why}", file=sys.stderr)
-    print(f"{len(built) - (len(failed) if args.check else 0)} notebooks {'are up to date' if args.check else 'ran'}, {len(failed)} failed")
+    print(f"{len(built) - (len(failed) if args.check else 0)} notebooks "
+          f"{'are up to date' if args.check else 'ran'}, {len(failed)} failed")
     return 1 if failed else 0
 
 

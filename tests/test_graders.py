@@ -468,3 +468,51 @@ def test_a_prior_is_looked_at_too():
                        ("constant", "exp(log_p) integrates to 5.0"), ("draw", "draw is not from exp(log_p)")):
         verdict = checks.rule(nn.Delta(), Wide(slip))
         assert says in verdict.cause, verdict
+
+
+def test_nothing_is_raised():
+    """What a class of the caller's raises becomes a finding that names the method, the error and the line."""
+    class Bare(nn.Layer):
+        def forward(self, params, x, z=1):
+            return x, None
+
+        def backward(self, params, cache, df):
+            return df, {}
+
+    class Broken(Bare):
+        def param_shapes(self):
+            return 1 / 0
+
+    @dataclass(frozen=True)
+    class Kept(nn.Bernoulli):
+        pass
+
+    @bayes.kl.rule(Kept, bayes.Normal)
+    def broken(q, prior):
+        raise KeyError("sigma")
+
+    assert "must be a dataclass, @dataclass(frozen=True)" in checks.layer(Bare(), (3,))["save"].cause
+    said = str(checks.layer(Broken(), (3,)))
+    assert "Broken.param_shapes raised ZeroDivisionError: division by zero, at line" in said
+    assert "Steep must have moments(phi)" in str(checks.noise(Steep()))
+    assert "the rule raised KeyError: 'sigma'" in checks.rule(Kept(0.5), bayes.Prior()).cause
+    assert "must have nll(f, y)" in checks.likelihood(NoNll(), 1).cause
+    assert "support must be one of" in checks.likelihood(NoSupport(), 1).cause
+    with pytest.raises(InputError, match="NoNames has noise, so it must have noisy_params"):
+        nn.Network(a=NoNames()).init(0)
+
+
+@dataclass(frozen=True)
+class Steep(nn.Noise):
+    def draw(self, key, shape, rows):
+        return key.uniform(shape, rows)
+
+
+@dataclass(frozen=True)
+class NoNll(bayes.Likelihood):
+    pass
+
+
+@dataclass(frozen=True)
+class NoSupport(bayes.Likelihood):
+    support = "angle"

@@ -1,4 +1,4 @@
-"""The uci study: tables that are none, the published splits and training, executors, interrupts, report."""
+"""The uci study: the published splits and training, units, executors, interrupts, report."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ import minibayes
 from minibayes import InputError, __main__, bayes, data, nn, plots
 from minibayes.studies import uci
 from minibayes.studies.frame import COMMANDS
-from minibayes.studies.uci import command, jobs, protocol, report, table
+from minibayes.studies.uci import command, jobs, protocol, report
 
 ROOT = Path(minibayes.__file__).parent.parent
 
@@ -41,97 +41,6 @@ def small():
     x = rng.standard_normal((40, 3))
     return data.Table(x, 50 + 10 * np.sin(2 * x[:, 0]) + 4 * x[:, 1] + rng.standard_normal(40),
                       ("a", "b", "c"), "y")
-
-
-# ----------------------------------------------------------------------------------------------- CSV tables
-
-ROWS = "".join(f"{i},{i % 3},{i * i}\n" for i in range(12))
-
-
-def test_a_table(tmp_path):
-    """The target may stand anywhere; byte-order mark, quotes, spaces, blank lines, line ends do no harm."""
-    path = tmp_path / "t.csv"
-    rows = b"".join(b"%d, %d.5e0 ,-%d\r\n" % (i, i, 2 * i) for i in range(10))
-    path.write_bytes(b'\xef\xbb\xbf a ,"the, target",b\r\n\r\n' + rows + b"\r\n")
-    read = uci.read(path, "the, target")
-    assert read.names == ("a", "b") and read.target == "the, target"
-    assert read.x.dtype == read.y.dtype == np.float64
-    assert read.x.tolist() == [[i, -2 * i] for i in range(10)]
-    assert read.y.tolist() == [i + 0.5 for i in range(10)]
-
-
-BAD = {
-    "no file": (None, r"missing\.csv: cannot be read: No such file"),
-    "empty": ("", "header.*first line is empty"),
-    "an empty first line": ("\na,y\n" + ROWS, "header.*first line is empty"),
-    "only a header": ("a,b,y\n", "at least 10 rows.*got 0"),
-    "one row": ("a,b,y\n1,2,3\n", "at least 10 rows.*got 1"),
-    "nine rows": ("a,b,y\n" + ROWS[:ROWS.index("9,0,81")], "at least 10 rows.*got 9"),
-    "no such column": ("a,b,c\n" + ROWS, "target must be one of the columns 'a', 'b', 'c', got 'y'"),
-    "the target in other letters": ("a,b,Y\n" + ROWS, "got 'y'"),
-    "semicolons": ("a;b;y\n1;2;3\n", "columns 'a;b;y', got 'y'"),
-    "the target alone": ("y\n1\n2\n", "a column beside the target 'y'"),
-    "a name twice": ("a,a,y\n" + ROWS, "'a' stands in the header 2 times"),
-    "no name": ("a,,y\n" + ROWS, "column 2 has none"),
-    "text": ("a,b,y\n" + ROWS + "7,many,5\n", r"row 13 \(line 14\), column 'b' must be a number, got 'many'"),
-    "text below a blank line": ("a,b,y\n\n1,2,3\n\n4,x,5\n",
-                                r"row 2 \(line 5\), column 'b' must be a number, got 'x'"),
-    "long text": ("a,b,y\n1," + 500 * "x" + ",3\n", "column 'b' must be a number, got 'x{40}...'$"),
-    "an empty cell": ("a,b,y\n1,,3\n", "row 1.*column 'b' must be a number, got an empty cell"),
-    "a spaced cell": ("a,b,y\n1,  ,3\n", "row 1.*column 'b' must be a number, got an empty cell"),
-    "an underscore": ("a,b,y\n1,1_000,3\n", "column 'b' must be a number, got '1_000'"),
-    "hexadecimal": ("a,b,y\n1,0x10,3\n", "column 'b' must be a number, got '0x10'"),
-    "nan": ("a,b,y\n1,2,nan\n", "row 1.*column 'y' must be finite.*got 'nan'"),
-    "inf": ("a,b,y\n1,-inf,3\n", "column 'b' must be finite.*got '-inf'"),
-    "overflow": ("a,b,y\n1,2,1e999\n", "column 'y' must be finite.*got '1e999'"),
-    "squares overflow": ("a,b,y\n1,2,-1e200\n", "column 'y' must be finite.*got '-1e200'"),
-    "a value too many": ("a,b,y\n1,2,3\n1,2,3,4\n", r"row 2 \(line 3\) must have 3 values.*got 4"),
-    "a value too few": ("a,b,y\n1,2\n", r"row 1 \(line 2\) must have 3 values.*got 2"),
-    "a constant target": ("a,b,y\n" + re.sub(r"\d+\n", "7\n", ROWS),
-                          "target 'y' must vary, got 7 in every row"),
-    "an open quote": ('a,b,y\n1,"2,3\n4,5,6\n', "comma-separated values"),
-    "not UTF-8": (b"a,b,y\n1,2,\xff\n", "UTF-8"),
-    "UTF-16": ("a,b,y\n1,2,3\n".encode("utf-16"), "UTF-8"),
-    "compressed": (b"\x1f\x8b\x08\x00" + bytes(range(256)), "UTF-8"),
-    "zeros": (bytes(5000), "columns|comma-separated"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_a_bad_table(name, tmp_path, capsys, monkeypatch):
-    """One line on stderr and status 2, before any work."""
-    monkeypatch.setattr(command, "study", lambda *args, **kwargs: pytest.fail("work began"))
-    content, says = BAD[name]
-    path = tmp_path / ("missing.csv" if content is None else "t.csv")
-    if content is not None:
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert run("uci", "--csv", str(path), "--target", "y", "--out", str(tmp_path)) == 2
-    out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and err.startswith(f"minibayes uci: error: {path}")
-    assert re.search(says, err.rstrip()), err
-
-
-@pytest.mark.parametrize("path, says", [("{tmp}", "cannot be read: Is a directory"),
-                                        ("a\0b", "cannot be read"), ("", "No such file")])
-def test_a_bad_path(path, says, tmp_path):
-    with pytest.raises(InputError, match=says):
-        table.read(path.replace("{tmp}", str(tmp_path)), "y")
-
-
-def test_huge_tables_are_refused_early(tmp_path, monkeypatch):
-    """Too many numbers, and a line that does not end: an error while reading, not when the memory is full."""
-    path = tmp_path / "t.csv"
-    path.write_text("a,y\n" + "1,2\n" * 20)
-    monkeypatch.setattr(table, "MOST_NUMBERS", 30)
-    with pytest.raises(InputError, match="at most 30 numbers"):
-        table.read(path, "y")
-    monkeypatch.setattr(table, "LONGEST_LINE", 1000)
-    path.write_text("a,y\n" + 2000 * "1")
-    with pytest.raises(InputError, match="lines of at most 1,000 characters"):
-        table.read(path, "y")
-    if Path("/dev/zero").exists():
-        with pytest.raises(InputError, match="lines of at most 1,000 characters"):
-            table.read("/dev/zero", "y")
 
 
 # ------------------------------------------------------------------------------- the protocol, as published
@@ -829,3 +738,29 @@ def test_settings():
     assert settings("--csv", "t", "--target", "y", "--splits", "3")["csv"] is True
     assert settings("--data", "concrete")["csv"] is False
     assert names == [["boston", "concrete"], ["boston", "concrete"], ["t"], ["concrete"]]
+
+
+# ---------------------------------------------------------------------------------- scripts that start processes
+
+CALL = ("from minibayes import data\nfrom minibayes.studies import uci\n"
+        "table = data.boston()\n{guard}print(len(uci.run(uci.splits('boston', table, (0.1,), 1), epochs=1, "
+        "samples=2, processes={processes})))\n")
+
+
+@pytest.mark.parametrize("way, status", [("unguarded", 1), ("stdin", 1),
+                                         pytest.param("guarded", 0, marks=pytest.mark.slow),
+                                         pytest.param("-c", 0, marks=pytest.mark.slow)])
+def test_a_script_without_the_guard_is_told_of_it(way, status, tmp_path):
+    """In one line, once: no traceback from each new process, and no talk of memory."""
+    guard = 'if __name__ == "__main__": ' if way == "guarded" else ""
+    code = CALL.format(guard=guard, processes=2 if status == 0 else 1)
+    (tmp_path / "script.py").write_text(code)
+    argv = {"stdin": ["-"], "-c": ["-c", code]}.get(way, ["script.py"])
+    done = subprocess.run([sys.executable, *argv], cwd=tmp_path, text=True, capture_output=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)}, input=code if way == "stdin" else "")
+    assert done.returncode == status and done.stdout == ("1\n" if status == 0 else "")
+    if status:
+        assert 'if __name__ == "__main__":' in done.stderr.splitlines()[-1] and "memory" not in done.stderr
+        assert done.stderr.count("Traceback") == 1 and "bootstrapping" not in done.stderr
+    else:
+        assert done.stderr == ""

@@ -90,10 +90,11 @@ class Normal(Prior, formerly="Prior"):
 
 @dataclass(frozen=True)
 class LogUniform(Prior):
-    """p(log |w|) = const on weights under the noise: improper, so there is nothing to draw.
+    """p(log ||ray||) = const on what shares one z: improper, so there is nothing to draw.
 
-    The prior of variational dropout (Kingma, Salimans and Welling, arXiv 1506.02557), under which the KL does
-    not depend on M. Weights without noise are left alone.
+    The prior of variational dropout (Kingma, Salimans and Welling, arXiv 1506.02557), there for single weights.
+    Here it is the length of a ray that is log-uniform, with its direction left alone, so that the KL does not
+    depend on M for rays of more numbers either. Weights without noise have no penalty: that is no KL.
     """
 
     def draw(self, rng: np.random.Generator, layer: str, shape: tuple) -> np.ndarray:

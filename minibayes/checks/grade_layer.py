@@ -1,6 +1,6 @@
 """Does a layer keep what nn.Layer promises: shapes, dtypes, derivatives, and what z multiplies?"""
 
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def layer(layer: Layer, input_shape: tuple, *, x: np.ndarray | None = None, batc
 def variants(layer) -> list:
     """(what to say of it, layer): itself and, if noise is a setting, with dropout and with learned noise."""
     out = [("", layer)]
-    if any(f.name == "noise" for f in fields(layer)):
+    if is_dataclass(layer) and any(f.name == "noise" for f in fields(layer)):
         for noise in (Bernoulli(0.5), LearnedGaussian(0.5)):
             if (noise.learned and not layer.noise.learned) or (not noise.learned and not layer.noisy):
                 try:
@@ -73,7 +73,7 @@ def parameters(layer) -> str:
 def examine(exam: Examination, case: Case, note: str):
     """All findings of one case."""
     layer, x, z, learned = case.layer, case.x, case.z, case.layer.noisy and case.layer.noise.learned
-    wanted = set(layer.param_shapes()) | ({"z"} if learned else set())
+    wanted = set(case.shapes) | ({"z"} if learned else set())
     with exam.part(f"output shape{note}", f"{np.shape(case.y)[1:]} from {x.shape[1:]}") as wrong:
         said = tuple(call(layer, "output_shape", x.shape[1:]))
         if (len(x), *said) != np.shape(case.y):
@@ -101,7 +101,7 @@ def examine(exam: Examination, case: Case, note: str):
             "is df itself: the layer's own derivative is missing": lambda v: float((case.df * v).sum())}
         instead = own | {said: lambda v, one=one: case.loss(x=v, z=one) for said, one in unmasked.items()}
         wrong(compare("dL/dx", lambda v: case.loss(x=v), x, case.dx, factors, instead))
-    for p in layer.param_shapes():
+    for p in case.shapes:
         with exam.part(f"dL/d{p}{note}", "agrees with differences, z frozen") as wrong:
             if p in case.grads:
                 instead = {said: lambda v, one=one, p=p: case.loss_at(p, v, z=one)

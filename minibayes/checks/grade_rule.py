@@ -37,12 +37,17 @@ def rule(noise: Noise, prior: Prior, *, log_p: Callable | None = None, layer: st
     with exam.part("draws", "of the noise, to integrate over"):
         ray = Ray(noise)
     for place, net in places(noise, layer):
-        with exam.part(f"gradient, {place}", "agrees with differences of the value"):
-            gradients(exam, Q(net, layer, prior, seed), place)
+        q = None
+        with exam.part(f"rule, {place}", "gives a KL and its gradient"):
+            q = Q(net, layer, prior, seed)
+            q.value(q.params)
+            gradients(exam, q, place)
+        if not exam.findings[-1].passed:
+            continue
         with exam.part(f"pure_decay, {place}", "is kept where it was promised") as wrong:
-            wrong(promise(Q(net, layer, prior, seed), prior))
+            wrong(promise(q, prior))
         if log_p is not None and ray is not None:
-            values(exam, ray, net, layer, prior, log_p, place, seed)
+            values(exam, ray, q, log_p, place)
     return exam.verdict()
 
 
@@ -158,9 +163,8 @@ def promise(q: Q, prior) -> str:
     return "" if decay == decay_2 else "pure_decay was promised, but the weight decay changes with parameters"
 
 
-def values(exam: Examination, ray: Ray, net, name: str, prior, log_p, place: str, seed: int):
+def values(exam: Examination, ray: Ray, q: Q, log_p, place: str):
     """Differences of the rule's value beside differences of the KL on a grid, in M and b, and in phi."""
-    q = Q(net, name, prior, seed)
     inside = q.layer.noisy_params if q.layer.noisy else tuple(q.layer.param_shapes())
     phi, base = q.layer.phi(q.params), None
     steps = {"M": [{p: q.params[p] * (first if q.params[p].ndim > 1 else second) for p in inside}

@@ -15,7 +15,7 @@ class Case:
     def __init__(self, layer, x, seed):
         rng = np.random.default_rng([seed, 1])
         weights = call(layer, "init", rng, np.float64)
-        self.layer, self.x = layer, x
+        self.layer, self.x, self.shapes = layer, x, call(layer, "param_shapes")
         self.params = {p: np.asarray(a, np.float64) + 0.3 * rng.standard_normal(np.shape(a))
                        for p, a in weights.items()}
         if layer.noisy and not layer.noisy_params:

@@ -109,7 +109,7 @@ def raised(error: Exception, what: str = "") -> str:
     frames = [f for f in traceback.extract_tb(error.__traceback__)
               if not f.filename.startswith((HERE, "<__array")) and "site-packages" not in f.filename]
     at = f", at line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
-    if not what and not frames and isinstance(error, require.InputError):
+    if not what and not frames and isinstance(error, (require.InputError, NotImplementedError)):
         return " ".join(str(error).split())  # minibayes' own, which says what is wrong
     what = what or (frames[-1].name if frames else "it")
     return f"{what} raised {type(error).__name__}: {' '.join(str(error).split())}{at}"

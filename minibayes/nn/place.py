@@ -207,6 +207,9 @@ def matrix(M: np.ndarray) -> np.ndarray:
 
 def first_shape(layer: Layer) -> tuple:
     """The shape of the first parameter inside the noise: M's."""
+    if not layer.noisy_params:
+        raise require.InputError(f"{type(layer).__name__} has noise, so it must have noisy_params, the "
+                                 "names of the parameters that z multiplies")
     return layer.param_shapes()[layer.noisy_params[0]]
 
 

@@ -2,18 +2,22 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from multiprocessing import parent_process
+from multiprocessing import current_process, parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
 
 from ...fast import parallel
 from ...progress import bar
 from . import protocol
+
+GUARD = 'if __name__ == "__main__":'
+NAME, UNGUARDED = "minibayes-uci", 97  # of a new process; its exit status if it would start others
 
 
 def run(splits: Sequence[protocol.Split], *, epochs: int = 4000, samples: int = 10_000, seed: int = 0,
@@ -80,6 +84,10 @@ def scores(jobs: Sequence[protocol.Job], executor: Executor, report: Callable[[i
 class Worker(SpawnProcess):
     """A new process that never sees a Ctrl-C: it inherits a mask. The process that started it ends it."""
 
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.name = NAME  # it has it before anything else, also while it imports the script of its parent
+
     def start(self) -> None:
         if not hasattr(signal, "pthread_sigmask"):  # Windows
             return super().start()
@@ -123,15 +131,32 @@ def end_with_parent() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
+def exit_code(process: Worker) -> int | None:
+    process.join(10)
+    return process.exitcode
+
+
 def end(processes: Sequence[Worker]) -> None:
     for process in processes:
         if process.pid:  # none if the system refused to start it
             process.terminate()
 
 
+def check_guard() -> None:
+    """A new process imports the script that started it, if there is one: it must not start others then."""
+    if current_process().name == NAME:
+        os._exit(UNGUARDED)  # the parent says why, once; any other way out prints a traceback per process
+    main = sys.modules.get("__main__")
+    path = getattr(main, "__file__", None)
+    if getattr(main, "__spec__", None) is None and path is not None and not os.path.exists(path):
+        raise ChildProcessError(f"new processes import the script that started them, and {path} is no file: "
+                                f"write it into one, below {GUARD}, or give an executor of threads")
+
+
 @contextmanager
 def new_processes(count: int) -> Iterator[Pool]:
     """A pool of `count` new processes. On an error or an interrupt they end in the middle of their work."""
+    check_guard()
     started, context = [], SpawnContext()  # a context of its own, to know which processes are the pool's
 
     def worker(*args, **options) -> Worker:
@@ -145,6 +170,8 @@ def new_processes(count: int) -> Iterator[Pool]:
     except BrokenProcessPool:
         end(started)
         said = "a process ended in the middle of its work: was it killed, or out of memory?"
+        if any(exit_code(process) == UNGUARDED for process in started):
+            said = f"a new process imports the script that started it: call uci.run below {GUARD}"
         raise ChildProcessError(said) from None
     except BaseException:
         end(started)
