@@ -2,13 +2,13 @@
 
 import sys
 
-from . import bayes, checks, data, metrics, models, nn, truth
+from . import bayes, cautions, checks, data, metrics, models, nn, truth
 from .model import BayesianNetwork, load
 from .require import InputError
 from .training import DivergenceError
 
 __version__ = "0.1.0"
-__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "checks", "data", "load", "metrics",
+__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "cautions", "checks", "data", "load", "metrics",
            "models", "nn", "truth"]
 
 # Names of version 0.1: bayes.exact and bayes.hmc are rooms of their own now.

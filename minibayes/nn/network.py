@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .. import require
 from ..floats import usual
+from ..own import Fixed
 from . import passes
 from .key import Key, Rows, as_key, layer_id
 from .layers import Layer, ShapeError, check_layer
@@ -62,7 +63,7 @@ class Network:
                     wanted = f"layer {name!r} ({type(layer).__name__}) {getattr(error, 'wanted', error)}"
                     raise ShapeError(wanted, getattr(error, "got", ""), name) from None
                 shape = shapes[name][1]
-            self._shapes[input_shape] = shapes
+            self._shapes[input_shape] = Fixed(shapes)
         return self._shapes[input_shape]
 
     def output_shape(self, input_shape: tuple) -> tuple:
