@@ -143,7 +143,7 @@ class BayesianNetwork:
     def predict(self, x: ArrayLike, *, samples: int | str = 50, rule: str = "mc", seed: int = 0,
                 shared: bool = False, keep_samples: bool = False, threads: int | None = None,
                 progress: bool = False, tolerance: float = 0.01, max_samples: int = 10_000,
-                plain: bool = False) -> Prediction:
+                plain: bool = False, first: int | None = None) -> Prediction:
         """The predictive distribution at x: see bayes.prediction for what it holds.
 
         x: inputs, (N, ...).
@@ -159,8 +159,11 @@ class BayesianNetwork:
                    units of y); 0.01 by default.
         max_samples: of "auto", the most passes; 10,000 by default.
         plain: the layers themselves run, one after another in this thread: see above; not by default.
+        first: the number of the first input, where x is one of several pieces: each input then has the noise
+               of its own number, and results have the same bits however the pieces are cut, x[:n] with
+               first=0, x[n:] with first=n, or all with first=0. Without it inputs are numbered from 0.
 
-        A ZeroVarianceWarning says that all passes were the same.
+        What a prediction does not show of itself it says as a warning: `minibayes.cautions`.
         """
         self._require_params()
         x = self._inputs("x", x, self.dtype)
@@ -171,7 +174,7 @@ class BayesianNetwork:
         def by(runner, progress=None):
             return predict(runner, self.params, self.likelihood, x, rule=rule, samples=samples, key=key,
                            shared=shared, keep_samples=keep_samples, progress=progress,
-                           tolerance=tolerance, max_samples=max_samples)
+                           tolerance=tolerance, max_samples=max_samples, first=first)
 
         with bar(progress, total if known else None, "predict", " passes x inputs") as progress_bar:
             with parallel.single_threaded_blas() if plain else nullcontext():  # as fast does

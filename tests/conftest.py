@@ -1,13 +1,20 @@
 """For several test files: a Ctrl-C that arrives, and a fixture to see that nothing is left running after a test."""
 
+import os
 import signal
 import threading
 
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and every process started from there inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# MINIBAYES_TEST_SETERR=raise: the same tests in a program that has called np.seterr(all="raise"), say.
+if os.environ.get("MINIBAYES_TEST_SETERR"):
+    np.seterr(all=os.environ["MINIBAYES_TEST_SETERR"])
 
 
 @pytest.fixture

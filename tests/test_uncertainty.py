@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minibayes as mb
-from minibayes import bayes, kernels, models, nn
+from minibayes import bayes, cautions, kernels, models, nn
 from minibayes.truth import exact
 
 DROP = nn.Bernoulli(0.7)
@@ -118,13 +118,15 @@ def test_a_single_part_has_the_quantile_of_a_normal():
     p = model(bayes.Gaussian(0.25), 1).predict(X, samples=1, keep_samples=True)
     np.testing.assert_allclose(p.quantile(0.975), p.mean + 2 * NormalDist().inv_cdf(0.975), rtol=1e-12)
     out = np.empty(1)
-    kernels.mixture_quantile.py_func(np.array([[-3.0, 3.0]]), np.ones((1, 2)), 0.5, np.array([-3.0]), np.array([3.0]), out)
+    kernels.mixture_quantile.py_func(np.array([[-3.0, 3.0]]), np.ones((1, 2)), np.ones(2), 0.5, np.array([-3.0]), np.array([3.0]), out)
     assert abs(out[0]) < 1e-9  # two equal bumps: the median lies between them
 
 
-def test_quantiles_need_the_passes():
-    with pytest.raises(AttributeError, match="keep_samples=True"):
-        model(bayes.Gaussian(), 1).predict(X, samples=3).quantile(0.5)
+def test_quantiles_draw_the_passes_again_if_they_were_not_kept():
+    m = model(bayes.Heteroscedastic(), 2)
+    for options in ({}, {"shared": True}, {"plain": True}, {"first": 5}, {"rule": "weight-averaging"}):
+        kept = m.predict(X, samples=6, keep_samples=True, **options)
+        assert np.array_equal(m.predict(X, samples=6, **options).quantile(0.3), kept.quantile(0.3))
 
 
 # -------------------------------------------------------------------------------------------------------------------- auto
@@ -147,9 +149,11 @@ def test_auto_is_the_prediction_with_as_many_passes(likelihood, outputs):
 
 def test_auto_stops_at_the_most_that_is_allowed_and_not_before_it_must():
     m = model(bayes.Categorical(), 3)
-    short = m.predict(X, samples="auto", tolerance=1e-6, max_samples=60)
+    with pytest.warns(cautions.ConvergenceWarning, match="after 60 passes .* is 0.02.*, above the tolerance 1e-06"):
+        short = m.predict(X, samples="auto", tolerance=1e-6, max_samples=60)
     assert short.num_samples == 60 and short.converged is False
-    assert m.predict(X, samples="auto", tolerance=1e-6, max_samples=1).num_samples == 1
+    with pytest.warns(cautions.ConvergenceWarning, match="after 1 passes .* is inf"):
+        assert m.predict(X, samples="auto", tolerance=1e-6, max_samples=1).num_samples == 1
     assert m.predict(X, samples="auto", tolerance=0.9).num_samples == 25
     deterministic = m.predict(X, samples="auto", rule="weight-averaging")
     assert deterministic.num_samples == 1 and deterministic.converged is None

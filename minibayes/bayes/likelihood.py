@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..floats import usual
 from ..registry import Registered, check
 from . import targets
 from .prediction import ClassPrediction, Prediction, RegressionPrediction
@@ -35,6 +36,7 @@ class Likelihood(Registered, kind="likelihood"):
 
     support = "real"  # what numbers y may be: "real", "positive", "unit" (0 to 1) or "count"; or "label"
     normal = False  # whether p(y | f) is normal, with the moments of `mean_and_variance`: quantiles ask
+    redraws = True  # whether `prediction` uses log_density: it keeps copies of x and theta to draw from again
 
     def targets(self, name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
         """y checked, a row per input, or an error that says what is wrong: (count, outputs) of `support`."""
@@ -47,6 +49,11 @@ class Likelihood(Registered, kind="likelihood"):
     def mean_and_variance(self, f: np.ndarray) -> tuple:
         """E[y | f], Var[y | f] for f (..., K): (..., K'), or one number for a variance that is constant."""
         raise NotImplementedError(f"{type(self).__name__} must have mean_and_variance(f)")
+
+    def mean_and_std(self, f: np.ndarray) -> tuple:
+        """E[y | f] and the root of Var[y | f], which may be a number within range where its square is not."""
+        mean, variance = self.mean_and_variance(f)
+        return mean, np.sqrt(variance)
 
     def expected(self, f: np.ndarray) -> np.ndarray:
         """What a prediction's mean is the mean of, for f (..., K): E[y | f]."""
@@ -62,7 +69,7 @@ class Likelihood(Registered, kind="likelihood"):
 
         rule: by which the passes were made.
         summary: of all passes.
-        log_density: y -> log (1/T) sum_t p(y_n | f_tn), (N,).
+        log_density: y -> log (1/T) sum_t p(y_n | f_tn), (N,); None unless the likelihood `redraws`.
         kept: all passes, (T, N, K), or None.
         """
         return RegressionPrediction(rule, summary, self, log_density, kept)
@@ -86,6 +93,8 @@ class Likelihood(Registered, kind="likelihood"):
 class Categorical(Likelihood):
     """p(y = c | f) = softmax(f)_c."""
 
+    redraws = False
+
     support = "label"
 
     def targets(self, name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
@@ -100,6 +109,7 @@ class Categorical(Likelihood):
         df[rows, y] -= 1
         return -log_p[rows, y], df
 
+    @usual
     def expected(self, f: np.ndarray) -> np.ndarray:
         """Class probabilities, softmax(f)."""
         e = np.exp(f - f.max(axis=-1, keepdims=True))

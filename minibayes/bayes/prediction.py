@@ -1,15 +1,16 @@
 """What a prediction holds: mean and its Monte Carlo error, uncertainties in nats, and log p(y* | x*)."""
 
+import math
 from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import kernels, require, tables
-from ..floats import usual
+from .. import kernels, own, require, tables
+from ..floats import quiet, usual
 from . import targets
-from .summary import CategoricalSummary, RegressionSummary
+from .summary import CategoricalSummary, RegressionSummary, Summary
 
 
 class Prediction:
@@ -19,15 +20,19 @@ class Prediction:
     num_samples     T, the number of passes
     constant        (N,)       at which inputs all passes gave the same outputs
     converged                  whether samples="auto" reached its tolerance, else None
+    finite          (N,)       at which inputs all that is predicted is finite; a warning names the others
     samples         (T, N, K)  the outputs of every pass, if they were kept
+
+    Its arrays cannot be written into, and nothing of it depends on the arrays and the model it was made from.
     """
 
     converged = None
 
-    def __init__(self, rule: str, num_samples: int, constant: np.ndarray, kept: np.ndarray | None):
+    def __init__(self, rule: str, summary: Summary, kept: np.ndarray | None):
         self.rule = rule
-        self.num_samples = num_samples
-        self.constant = constant
+        self.num_samples = summary.averaged.count
+        self.constant = summary.sameness.constant
+        self.finite = summary.finite
         self._kept = kept
 
     @property
@@ -53,11 +58,11 @@ class ClassPrediction(Prediction):
     expected_entropy    (N,)    (1/T) sum_t H[p_t], nats: what would remain if omega were known
     mutual_information  (N,)    entropy - expected_entropy >= 0, nats: between y and omega (BALD)
     variation_ratio     (N,)    1 - (most votes)/T, a vote being the argmax of one pass
-    label               (N,)    the most probable class
+    label               (N,)    the most probable class; -1, none, where the outputs were not finite
     """
 
     def __init__(self, rule: str, summary: CategoricalSummary, kept: np.ndarray | None = None):
-        super().__init__(rule, summary.probabilities.count, summary.sameness.constant, kept)
+        super().__init__(rule, summary, kept)
         self.mean = summary.probabilities.mean
         self.std_error = summary.probabilities.std_error if rule == "mc" else np.zeros(self.mean.shape)
         self._log_mean = summary.log_mean.value
@@ -67,6 +72,24 @@ class ClassPrediction(Prediction):
         self.mutual_information = np.maximum(self.entropy - self.expected_entropy, 0)
         self.variation_ratio = 1 - summary.votes.max(axis=-1) / summary.probabilities.weight
         self.label = self.mean.argmax(axis=-1)
+        if not self.finite.all():  # what is not finite is no class, and was not voted for
+            bad = ~self.finite
+            of_rows = (self.mean, self.std_error, self._log_mean, self.entropy, self.expected_entropy,
+                       self.mutual_information, self.variation_ratio)
+            for array in of_rows:
+                array[bad] = np.nan
+            self.label[bad] = -1
+        own.sealed(self)
+
+    @property
+    def std(self) -> np.ndarray:
+        """The standard deviation of p_t over the passes, (N, C): how far they disagree. 0 if T = 1."""
+        return np.nan_to_num(self.std_error * math.sqrt(self.num_samples - 1))
+
+    def interval(self, level: float = 0.9) -> None:
+        """An error: classes have no order."""
+        raise require.InputError("interval needs real targets, as classes have no order: `std` says how far "
+                                 "the passes disagree, `entropy` how uncertain the class is")
 
     @usual
     def log_likelihood(self, y: ArrayLike) -> np.ndarray:
@@ -96,11 +119,14 @@ class RegressionPrediction(Prediction):
     epistemic   (1/T) sum_t m_t^2 - mean^2
     aleatoric   (1/T) sum_t sigma_t^2
     variance    epistemic + aleatoric
+    std         its root: the standard deviation of y, not of the mean
     """
+
+    weights = None  # (T,) of the passes, if they are not all 1/T
 
     def __init__(self, rule: str, summary: RegressionSummary, likelihood: object, log_density: Callable,
                  kept: np.ndarray | None):
-        super().__init__(rule, summary.outputs.count, summary.sameness.constant, kept)
+        super().__init__(rule, summary, kept)
         self.mean = summary.outputs.mean
         self.std_error = summary.outputs.std_error if rule == "mc" else np.zeros(self.mean.shape)
         self.epistemic = summary.outputs.variance
@@ -109,6 +135,11 @@ class RegressionPrediction(Prediction):
         self.variance = self.epistemic + self.aleatoric
         self._likelihood, self._log_density = likelihood, log_density
         self._outputs = summary.width
+        own.sealed(self)
+
+    @property
+    def std(self) -> np.ndarray:
+        return np.sqrt(self.variance)
 
     def _targets(self, y):
         return self._likelihood.targets("y", y, len(self.mean), self._outputs)
@@ -119,25 +150,42 @@ class RegressionPrediction(Prediction):
         return self._log_density(self._targets(y))
 
     @usual
-    def quantile(self, q: float) -> np.ndarray:
+    def quantile(self, q: ArrayLike) -> np.ndarray:
         """The value below which y is with probability q under (1/T) sum_t N(m_t, sigma_t^2), (N, K): exact.
 
-        q: a number in (0, 1). It needs every pass, so predict with keep_samples=True: T N times the network's
-        outputs in memory.
+        q: a number in (0, 1); or a row of them, for (Q, N, K).
+
+        It needs every pass: if they were not kept they are drawn again, T N times the network's outputs.
         """
-        q = require.real("q", q, 0, 1, open_low=True, open_high=True)
         if not self._likelihood.normal:
             raise require.InputError("quantile needs a likelihood that is normal given f, got "
                                      f"{self._likelihood!r}")
-        mean, variance = self._likelihood.mean_and_variance(self.samples.astype(np.float64))
+        several = isinstance(q, (list, tuple, np.ndarray)) and np.ndim(q) > 0
+        wanted = [require.real("q", each, 0, 1, open_low=True, open_high=True)
+                  for each in (require.array("q", q).reshape(-1) if several else [q])]
+        outputs = self._log_density.outputs() if self._kept is None else self._kept
+        mean, std = self._likelihood.mean_and_std(outputs.astype(np.float64))
         T = len(mean)
-        std = np.broadcast_to(np.sqrt(variance), self.samples.shape[:2] + self.mean.shape[1:])
+        std = np.broadcast_to(std, outputs.shape[:2] + self.mean.shape[1:])
         mean = np.ascontiguousarray(mean.reshape(T, -1).T)                              # (N*K, T)
         std = np.ascontiguousarray(std.reshape(T, -1).T)                                # (N*K, T)
-        each = mean + std * NormalDist().inv_cdf(q)  # the mixture's quantile lies between those of its parts
-        out = np.empty(len(mean))
-        kernels.mixture_quantile(mean, std, q, each.min(axis=1), each.max(axis=1), out)
-        return out.reshape(self.mean.shape)
+        weights = np.ones(T) if self.weights is None else self.weights
+        found = np.empty((len(wanted), len(mean)))
+        for each, out in zip(wanted, found, strict=True):
+            with quiet():
+                parts = mean + std * NormalDist().inv_cdf(each)  # the mixture's lies between them
+            kernels.mixture_quantile(mean, std, weights, each, parts.min(axis=1), parts.max(axis=1), out)
+        found = found.reshape(-1, *self.mean.shape)
+        return found if several else found[0]
+
+    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """(lower, upper), each (N, K): y is below with probability (1 - level)/2, and above with the same.
+
+        level: the probability within, in (0, 1), 0.9 by default. See `quantile`.
+        """
+        level = require.real("level", level, 0, 1, open_low=True, open_high=True)
+        lower, upper = self.quantile([(1 - level) / 2, (1 + level) / 2])
+        return lower, upper
 
     @usual
     def score(self, y: ArrayLike) -> dict:

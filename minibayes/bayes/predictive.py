@@ -9,26 +9,23 @@ The passes come in blocks from whatever runs the network, `nn.Network` or a fast
 averaged.
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
 
-from .. import require
-from ..floats import usual
+from .. import cautions, require
+from ..cautions import ZeroVarianceWarning
+from ..floats import quiet, usual
 from ..nn.key import Key, as_key
 from .likelihood import Likelihood
+from .passes import Again, Passes
 from .prediction import Prediction
-from .summary import LogMean, Summary, concatenate
+from .summary import Summary
 
 RULES = ("mc", "weight-averaging", "probabilistic-pooling")
 FIRST_PASSES = 25  # of samples="auto", and the fewest it adds
 CHANCE = 10  # with fewer passes than this, or at one input, dropout may well give the same outputs each time
-
-
-class ZeroVarianceWarning(UserWarning):
-    """All passes gave the same outputs: no noise, or none that reaches them; no uncertainty is predicted."""
 
 
 class Runner(Protocol):
@@ -42,50 +39,16 @@ class Runner(Protocol):
     def forward(self, params: dict, x: np.ndarray, z: dict) -> tuple: ...
     def backward(self, params: dict, caches: dict, df: np.ndarray, want_dx: bool = True) -> tuple: ...
     def passes(self, params: dict, x: np.ndarray, key: Key, count: int, gather: Callable,
-               shared: bool = False) -> Iterator: ...
+               shared: bool = False, first: int | None = None) -> Iterator: ...
     def average(self, params: dict, x: np.ndarray, gather: Callable, pooled: Mapping) -> Iterator: ...
-
-
-class Passes:
-    """The passes of one prediction: drawn again, and the same, as often as something of them is averaged."""
-
-    def __init__(self, runner: Runner, params: dict, x: np.ndarray, rule: str, key: Key, shared: bool):
-        self.runner, self.params = runner, params
-        self.x, self.rule = x, rule
-        self.key, self.shared = key, shared
-        self.pooled = pooled_pairs(runner) if rule == "probabilistic-pooling" else {}
-
-    def average(self, first: int, count: int, summarise: Callable) -> Summary | LogMean:
-        """(1/T) sum_t g(f(x, omega-hat_t)), t = first ... first + count - 1, for the g that is summarised.
-
-        summarise: f (T', N', K), passes, inputs -> a summary that merges with others.
-        """
-        def gather(found, f, passes, inputs):
-            more = summarise(f, passes, inputs)
-            if found is None:
-                return more
-            found.merge(more)
-            return found
-
-        if self.rule == "mc":
-            key = self.key.at(self.key.t + first)
-            blocks = self.runner.passes(self.params, self.x, key, count, gather, self.shared)
-        else:
-            blocks = self.runner.average(self.params, self.x, gather, self.pooled)
-        by_input = {}
-        for inputs, summary in blocks:
-            if inputs.start in by_input:
-                by_input[inputs.start].merge(summary)
-            else:
-                by_input[inputs.start] = summary
-        return concatenate(list(by_input.values()))
+    def group(self, input_shape: tuple, shared: bool = False, mean: bool = False) -> int: ...
 
 
 @usual
 def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, rule: str = "mc",
             samples: int | str = 50, key: Key | int = 0, shared: bool = False, keep_samples: bool = False,
-            progress: Callable | None = None, tolerance: float = 0.01,
-            max_samples: int = 10_000) -> Prediction:
+            progress: Callable | None = None, tolerance: float = 0.01, max_samples: int = 10_000,
+            first: int | None = None) -> Prediction:
     """The predictive distribution at x, a ClassPrediction or RegressionPrediction as the likelihood makes it.
 
     net: an nn.Network, or a Runner that is faster.
@@ -100,10 +63,11 @@ def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, ru
     progress: called with the passes x inputs just done.
     tolerance: of samples="auto", a probability or in the units of y; 0.01 by default.
     max_samples: of samples="auto", 10,000 by default.
+    first: the number of the first input, where x is a part of more: see `passes.Passes`.
 
     samples="auto": passes are added until the largest Monte Carlo standard error of `mean` is at most
     `tolerance`, or `max_samples` are done; `num_samples` and `converged` say which. They are the passes of
-    stops on stops a little early when they happen to be small, so the reported error is a few per cent too
+    samples=num_samples, merged in other blocks: equal up to rounding. A rule that looks at the errors it
     stops on stops a little early when they happen to be small, so the reported error is a few per cent too
     small on average: ask for a smaller one where that matters.
     """
@@ -116,12 +80,17 @@ def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, ru
     most = max_samples if auto else require.integer("samples", samples, 1)
     if key.t + most > 2**32:
         raise require.InputError(f"samples must leave pass numbers below 2^32, got {most} from pass {key.t}")
-    source, kept = Passes(net, params, x, rule, key, shared), []
+    if first is not None:
+        first = require.integer("first", first, 0, 2**32 - len(x))
+        if auto:
+            raise require.InputError("samples must be a number of passes where first is given, got 'auto', "
+                                     "which looks at all inputs together")
+    pooled = pooled_pairs(net) if rule == "probabilistic-pooling" else {}
+    source, kept = Passes(net, params, x, rule, key, shared, pooled, first), []
 
-    def block(first, count):
+    def block(start, count):
         """The summary of so many passes; their outputs join `kept`."""
-        shape = (count, len(x), *net.output_shape(x.shape[1:]))
-        outputs = np.empty(shape, x.dtype) if keep_samples else None
+        outputs = source.room(count) if keep_samples else None
         kept.append(outputs)
 
         def summarise(f, passes, inputs):
@@ -131,49 +100,59 @@ def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, ru
                 progress(f.shape[0] * f.shape[1])
             return likelihood.summary(f)
 
-        return source.average(first, count, summarise)
+        return source.average(start, count, summarise)
 
-    done = 1 if rule != "mc" else min(FIRST_PASSES, max_samples) if auto else most
-    summary, converged = block(0, done), None
-    if auto and rule == "mc":
-        while not (converged := largest_error(summary) <= tolerance) and done < max_samples:
-            growth = min((largest_error(summary) / tolerance) ** 2, 4)  # the error falls like 1/sqrt(T)
-            more = min(max(int(growth * done) - done, FIRST_PASSES), max_samples - done)
-            summary.merge(block(done, more))
-            done += more
-    if rule == "mc" and done > 1:
-        warn_of_silence(net, summary, done, len(x))
-
-    def log_density(y):
-        """log (1/T) sum_t p(y | f_t): the same passes, drawn again, now with y known."""
-        def summarise(f, passes, inputs):
-            f = f.astype(np.float64)
-            y_of_each = np.broadcast_to(y[inputs], (*f.shape[:2], *y.shape[1:])).reshape(-1, *y.shape[1:])
-            return LogMean(-likelihood.nll(f.reshape(-1, f.shape[-1]), y_of_each)[0].reshape(f.shape[:2]))
-
-        return source.average(0, done, summarise).value
-
-    made = likelihood.prediction(rule, summary, log_density, np.concatenate(kept) if keep_samples else None)
+    with quiet():
+        done = 1 if rule != "mc" else min(FIRST_PASSES, max_samples) if auto else most
+        summary, converged = block(0, done), None
+        if auto and rule == "mc":
+            while not (converged := largest_error(summary) <= tolerance) and done < max_samples:
+                growth = min((largest_error(summary) / tolerance) ** 2, 4)  # the error falls like 1/sqrt(T)
+                more = min(max(int(growth * done) - done, FIRST_PASSES), max_samples - done)
+                summary.merge(block(done, more))
+                done += more
+        again = Again(likelihood, source, done) if likelihood.redraws else None
+        outputs = source.own(np.concatenate(kept), 1) if keep_samples else None
+        made = likelihood.prediction(rule, source.own(summary), again, outputs)
     made.converged = converged
+    warn_of_what_is_not_finite(made.finite)
+    if rule == "mc" and done > 1:
+        warn_of_silence(net, made.constant, done)
+    if converged is False:
+        cautions.warn(f"after {done} passes the largest standard error of the mean is "
+                      f"{largest_error(summary):.3g}, above the tolerance {tolerance:g}: raise max_samples, "
+                      "or the tolerance", cautions.ConvergenceWarning)
     return made
 
 
-def warn_of_silence(net: Runner, summary: Summary, done: int, count: int) -> None:
+def warn_of_what_is_not_finite(finite: np.ndarray) -> None:
+    """A NotFiniteWarning that says at which inputs."""
+    if finite.all():
+        return
+    bad = np.flatnonzero(~finite)
+    those = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
+    cautions.warn(f"the outputs are NaN or infinite, or their variance is, at {len(bad)} of {len(finite)} "
+                  f"inputs, x[[{those}]]: nothing is known there (label -1, NaN), and the other predictions "
+                  "are as they are; look at the scale of those inputs", cautions.NotFiniteWarning)
+
+
+def warn_of_silence(net: Runner, constant: np.ndarray, done: int) -> None:
     """A ZeroVarianceWarning if all passes were the same, and not by chance."""
     silent = all(layer.noise.variance == 0 for layer in net.layers.values() if not layer.noise.learned)
     silent = silent and not net.learned
-    if silent or summary.sameness.constant.all() and done >= CHANCE and count > 1:
+    if silent or constant.all() and done >= CHANCE and len(constant) > 1:
         why = ("the network has no noise" if silent else
                "the network's noise does not reach them (are all units dead?)")
-        warnings.warn(f"all {done} passes gave the same outputs: {why}, so the prediction has no model "
-                      "uncertainty; rule='weight-averaging' is one pass", ZeroVarianceWarning, stacklevel=5)
+        cautions.warn(f"all {done} passes gave the same outputs: {why}, so the prediction has no model "
+                      "uncertainty; rule='weight-averaging' is one pass", ZeroVarianceWarning)
 
 
 def largest_error(summary: Summary) -> float:
-    """The largest standard error of a mean, over inputs and outputs."""
+    """The largest standard error of a mean, over the outputs at inputs where they are finite."""
     moments = summary.averaged
-    error = float(moments.std_error.max()) if moments.count > 1 else np.inf
-    return error if error == error else np.inf
+    if moments.count == 1:
+        return np.inf
+    return float(moments.std_error[summary.finite].max(initial=0.0))
 
 
 def pooled_pairs(net: Runner) -> dict:

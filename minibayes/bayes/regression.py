@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import require
+from ..floats import usual
 from ..own import settle
 from . import targets
 from .likelihood import Likelihood
@@ -25,12 +26,14 @@ class Gaussian(Likelihood):
     def __post_init__(self):
         settle(self, tau=require.real("tau", self.tau, 0, open_low=True))
 
+    @usual
     def nll(self, f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(tau/2 ||y_n - f_n||^2 + D/2 log(2 pi/tau), tau (f - y)).     f, y (B, D) -> (B,), (B, D)"""
         residual = f - y.astype(f.dtype, copy=False)
         constant = f.shape[1] / 2 * math.log(2 * math.pi / self.tau)
         return self.tau / 2 * (residual * residual).sum(axis=1) + f.dtype.type(constant), self.tau * residual
 
+    @usual
     def mean_and_variance(self, f: np.ndarray) -> tuple:
         """(f, 1/tau): the mean of y given f, and its variance as a number."""
         return f, 1 / self.tau
@@ -64,6 +67,7 @@ class Heteroscedastic(Likelihood):
                                      f"for each target, got {outputs}")
         return targets.numbers(name, y, count, outputs // 2)
 
+    @usual
     def nll(self, f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(sum_k 1/2 [e^{-s} (y - m)^2 + s + log 2 pi], df).     f (B, 2K), y (B, K) -> (B,), (B, 2K)
 
@@ -77,10 +81,17 @@ class Heteroscedastic(Likelihood):
         df = np.concatenate([precision * residual, (1 - squares) / 2], axis=1)
         return (squares + s + f.dtype.type(math.log(2 * math.pi))).sum(axis=1) / 2, df
 
+    @usual
     def mean_and_variance(self, f: np.ndarray) -> tuple:
         """(m, e^s): the mean and the variance of y given f (..., 2K), each (..., K)."""
         K = f.shape[-1] // 2
         return f[..., :K], np.exp(f[..., K:])
+
+    @usual
+    def mean_and_std(self, f: np.ndarray) -> tuple:
+        """(m, e^{s/2})."""
+        K = f.shape[-1] // 2
+        return f[..., :K], np.exp(f[..., K:] / 2)
 
     def data_terms(self, scale: str, N: int, outputs: int, total: float) -> tuple:
         formula = f"{scale}sum_nk 1/2 [e^-s (y - m)^2 + s + log 2 pi]"

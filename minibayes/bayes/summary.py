@@ -7,9 +7,15 @@ With `weights` (T',), which add up to 1 over all blocks, the passes are every om
 the same classes then hold exact expectations (`truth.exact`).
 """
 
+import itertools
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
+from ..floats import usual
 
+
+@usual
 def log_softmax(f: np.ndarray) -> np.ndarray:
     """log softmax(f)_c = f_c - log sum_k exp f_k, shifted by the maximum so that nothing overflows."""
     f = f - f.max(axis=-1, keepdims=True)
@@ -19,6 +25,7 @@ def log_softmax(f: np.ndarray) -> np.ndarray:
 class Moments:
     """Count, mean and sum of squared deviations over the first axis; weight: the count, if none are given."""
 
+    @usual
     def __init__(self, values: np.ndarray, weights: np.ndarray | None = None):
         self.count = len(values)
         if weights is None:
@@ -30,6 +37,7 @@ class Moments:
             self.mean = np.tensordot(weights / self.weight, values, 1)
             self.squares = np.tensordot(weights, (values - self.mean) ** 2, 1)
 
+    @usual
     def merge(self, other: "Moments") -> None:
         weight, delta = self.weight + other.weight, other.mean - self.mean
         self.squares = self.squares + other.squares + delta**2 * (self.weight * other.weight / weight)
@@ -52,6 +60,7 @@ class Moments:
 class LogMean:
     """log (1/T) sum_t exp(v_t), by a running log-sum-exp: an average of probabilities, its log taken last."""
 
+    @usual
     def __init__(self, values: np.ndarray, weights: np.ndarray | None = None):
         self.weight = len(values) if weights is None else float(weights.sum())
         top = values.max(axis=0)
@@ -61,6 +70,7 @@ class LogMean:
             total = shifted.sum(axis=0) if weights is None else np.tensordot(weights, shifted, 1)
             self.log_sum = top + np.log(total)
 
+    @usual
     def merge(self, other: "LogMean") -> None:
         self.log_sum = np.logaddexp(self.log_sum, other.log_sum)
         self.weight += other.weight
@@ -77,16 +87,26 @@ class Sameness:
         self.first = f[0].copy()
         self.constant = (f == f[:1]).all(axis=(0, 2))
 
+    @usual
     def merge(self, other: "Sameness") -> None:
         self.constant = self.constant & other.constant & (self.first == other.first).all(axis=1)
 
 
 class Summary:
-    """What is known of the passes so far. `averaged`: the Moments of what a prediction's mean is."""
+    """What is known of the passes so far. `averaged`: the Moments of what a prediction's mean is.
+
+    finite (N,): at which inputs what is averaged is finite: one pass that is not shows in every mean.
+    """
+
+    @property
+    def finite(self) -> np.ndarray:
+        mean = self.averaged.mean
+        return np.isfinite(mean).reshape(len(mean), -1).all(axis=1)
 
     def __init__(self, f: np.ndarray):
         self.sameness = Sameness(f)
 
+    @usual
     def merge(self, other: "Summary") -> None:
         for name, part in vars(self).items():
             if hasattr(part, "merge"):
@@ -96,6 +116,7 @@ class Summary:
 class CategoricalSummary(Summary):
     """Class probabilities p_t = softmax(f_t): their moments, log-mean, mean entropy and votes."""
 
+    @usual
     def __init__(self, f: np.ndarray, weights: np.ndarray | None = None):
         super().__init__(f)
         log_p = log_softmax(f.astype(np.float64))       # (T', N, C)
@@ -103,10 +124,13 @@ class CategoricalSummary(Summary):
         self.probabilities = Moments(p, weights)
         self.log_mean = LogMean(log_p, weights)
         self.entropies = Moments(-(p * log_p).sum(axis=-1), weights)
-        one = np.ones(len(f)) if weights is None else weights
-        votes = f.argmax(axis=-1)
-        self.votes = np.stack([one @ (votes == c) for c in range(f.shape[-1])], axis=-1)
+        _, N, C = f.shape
+        each = None if weights is None else np.repeat(weights, N)
+        votes = f.argmax(axis=-1) + C * np.arange(N)    # class c of input n is number n C + c
+        counts = np.bincount(votes.reshape(-1), each, N * C)
+        self.votes = counts.astype(np.float64, copy=False).reshape(N, C)
 
+    @usual
     def merge(self, other: "CategoricalSummary") -> None:
         super().merge(other)
         self.votes = self.votes + other.votes
@@ -115,10 +139,15 @@ class CategoricalSummary(Summary):
     def averaged(self) -> Moments:
         return self.probabilities
 
+    @property
+    def finite(self) -> np.ndarray:
+        return super().finite & np.isfinite(self.entropies.mean)
+
 
 class RegressionSummary(Summary):
     """Regression outputs: the moments over passes of y's mean, and of its variance if that varies."""
 
+    @usual
     def __init__(self, f: np.ndarray, likelihood: object, weights: np.ndarray | None = None):
         super().__init__(f)
         mean, variance = likelihood.mean_and_variance(f.astype(np.float64))
@@ -130,17 +159,54 @@ class RegressionSummary(Summary):
     def averaged(self) -> Moments:
         return self.outputs
 
+    @property
+    def finite(self) -> np.ndarray:
+        found = super().finite & np.isfinite(self.outputs.squares).all(axis=-1)
+        return found if np.isscalar(self.noise) else found & np.isfinite(self.noise.mean).all(axis=-1)
 
-def concatenate(summaries: list) -> Summary | LogMean:
-    """One summary for all inputs, from summaries of consecutive groups of inputs over the same passes."""
-    first = summaries[0]
-    out = object.__new__(type(first))
-    for name, part in vars(first).items():
-        parts = [getattr(s, name) for s in summaries]
-        if isinstance(part, np.ndarray):
-            setattr(out, name, np.concatenate(parts))
-        elif isinstance(part, (int, float)):
-            setattr(out, name, part)
-        else:
-            setattr(out, name, concatenate(parts))
+
+def part(summary: object, rows: slice) -> object:
+    """The same of some of the inputs."""
+    return mapped(summary, lambda array: array[rows])
+
+
+def mapped(summary: object, change: Callable) -> object:
+    """A summary with every array changed."""
+    out = object.__new__(type(summary))
+    for name, value in vars(summary).items():
+        if isinstance(value, np.ndarray):
+            value = change(value)
+        elif not isinstance(value, (int, float)):
+            value = mapped(value, change)
+        setattr(out, name, value)
+    return out
+
+
+def put(out: object, summary: object, rows: slice) -> None:
+    """The summary of some inputs into that of all."""
+    for name, value in vars(summary).items():
+        if isinstance(value, np.ndarray):
+            getattr(out, name)[rows] = value
+        elif not isinstance(value, (int, float)):
+            put(getattr(out, name), value, rows)
+
+
+def joined(blocks: Iterable, count: int) -> object:
+    """One summary of all `count` inputs, from (inputs, summary), (inputs, summary), ... in order.
+
+    Several of the same inputs come one after another, and are merged. Each is written into arrays for all as
+    soon as it is complete, so that there are never two sets of them.
+    """
+    out, last, open_one = None, None, None
+    for inputs, summary in itertools.chain(blocks, [(None, None)]):
+        if inputs is not None and inputs == last:
+            open_one.merge(summary)
+            continue
+        if last is not None:
+            if last == slice(0, count):
+                return open_one
+            if out is None:
+                out = mapped(open_one, lambda a: np.empty((count, *a.shape[1:]), a.dtype))
+            put(out, open_one, last)
+        last, open_one = inputs, summary
     return out

@@ -92,14 +92,17 @@ class Program(Network):
         return dx.copy() if want_dx else None, grads
 
     def passes(self, params: Tree, x: np.ndarray, key: Key, count: int, gather: Callable,
-               shared: bool = False) -> Iterable[tuple[slice, object]]:
+               shared: bool = False, first: int | None = None) -> Iterable[tuple[slice, object]]:
         """(inputs, summary of some of `count` passes there), in order: see sweep.passes."""
-        return sweep.passes(self, params, x, key, count, gather, shared)
+        return sweep.passes(self, params, x, key, count, gather, shared, first)
 
-    def average(self, params: Tree, x: np.ndarray, gather: Callable, pooled: dict[str, str] | None = None
-                ) -> Iterable[tuple[slice, object]]:
+    def average(self, params: Tree, x: np.ndarray, gather: Callable, pooled: dict[str, str] | None = None,
+                grouped: bool = True) -> Iterable[tuple[slice, object]]:
         """(inputs, summary of f with z = E[z] there), in order: see sweep.average."""
         return sweep.average(self, params, x, gather, pooled or {})
+
+    def group(self, input_shape: tuple, shared: bool = False, mean: bool = False) -> int:
+        return sweep.SHARD if mean else self.route(shared).inputs_at_once(input_shape)
 
     def ready(self, params: Tree, dtype: np.dtype) -> Tree:
         """params as compiled code takes them, which looks at nothing: shapes, one dtype, row after row."""

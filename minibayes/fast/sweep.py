@@ -1,47 +1,61 @@
 """f(x, omega-hat_t), t = 0 ... T-1, at all inputs: cut into tasks for the pool, and gathered block by block.
 
 The cuts depend on the network and on the numbers of inputs and passes, never on the threads: the same blocks
-are gathered in the same order on 1 or N threads.
+are gathered in the same order on 1 or N threads. Where the inputs have numbers (`first`), the passes are
+gathered in blocks that depend on the network alone: full groups then have the same bits in every call.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ..floats import quiet
 from ..nn.key import Key, Rows
 from . import parallel
 from .stages import Tree, in_rows
 
 SHARD = 64  # inputs per task of `average`, and at most of what comes before the first noise
-BLOCK_PASSES = 64  # passes gathered at once
+BLOCK_PASSES = 64  # passes gathered at once,
+BLOCK_NUMBERS = 2**22  # and the most numbers of theirs
 TASKS = 16  # with fewer groups of inputs than this, the passes are divided among tasks too
+WAVE = 256  # tasks whose results are handed on before the next are begun
 
 
-def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: Callable,
-           shared: bool) -> list:
-    """[(rows, summary), ...]: pass t = 0 ... count-1 uses key.at(key.t + t), shared: one for all rows.
+def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: Callable, shared: bool,
+           first: int | None = None) -> Iterator:
+    """Yields (rows, summary): pass t = 0 ... count-1 uses key.at(key.t + t), shared: one for all rows.
 
     gather(so_far, f, passes, rows) returns a task's summary so far, which is None at its first block; f
     (T', N', K) is of the passes (a slice of 0 ... count) at the inputs `rows` (a slice). It may be called in
     any thread, within a task in the order of the passes. Several tasks may have the same rows, one after
     another in the result.
 
+    first: the number of the first input, for its noise; 0 where it is None, and then few inputs have their
+           passes divided into more tasks.
+
     What comes before the first noise is computed once for all passes. A task is a group of inputs with all of
     its passes or, when there are few inputs, a fixed part of them, in sweeps of several when the network is
     small.
     """
-    program.shapes(x.shape[1:])
+    outputs = int(np.prod(program.output_shape(x.shape[1:])))
     params, route = program.ready(params, x.dtype), program.route(shared)
-    groups = parallel.slices(len(x), route.inputs_at_once(x.shape[1:]))
-    rows_at_once = route.rows_at_once(x.shape[1:])
-    parts = max(1, min(TASKS // max(1, len(groups)), count))
-    cuts = [count * i // parts for i in range(parts + 1)]
+    size = route.inputs_at_once(x.shape[1:])
+    groups = parallel.slices(len(x), size)
+    rows_at_once, most = route.rows_at_once(x.shape[1:]), at_most(size, outputs)
+    if first is None:
+        parts = max(1, min(TASKS // max(1, len(groups)), count))
+        cuts = [count * i // parts for i in range(parts + 1)]
+    else:  # a task is one block of passes, or all of them: merged one after another, it is the same
+        block = rows_at_once // size if rows_at_once >= 2 * size else most
+        parts = -(-count // block) if len(groups) < TASKS else 1
+        cuts = [0, *range(block, count, block), count] if parts > 1 else [0, count]
     tasks = [(rows, range(a, b)) for rows in groups for a, b in itertools.pairwise(cuts)]
     prefixes = {}  # kept where several tasks have the same inputs
 
     def prefix(rows):
-        return route.prefix(params, in_rows(x[rows]), program.work)
+        with quiet():  # of this thread: outputs that are not finite are found in what is gathered
+            return route.prefix(params, in_rows(x[rows]), program.work)
 
     def task(item):
         rows, own = item
@@ -50,40 +64,48 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
         so_far, block = None, []
         for start in own[::step]:
             swept = range(start, min(start + step, own.stop))
-            block.append(sweep(program, route, params, x, h, rows, swept, key, shared))
-            if step > 1 or len(block) == BLOCK_PASSES or swept.stop == own.stop:
+            with quiet():
+                block.append(sweep(program, route, params, x, h, rows, swept, key, shared, first or 0))
+            if step > 1 or len(block) == most or swept.stop == own.stop:
                 f = np.concatenate(block) if len(block) > 1 else block[0]
                 so_far, block = gather(so_far, f, slice(swept.stop - len(f), swept.stop), rows), []
         return rows, so_far
 
     with parallel.pool(program.threads) as run:
         if parts > 1:  # the prefixes in pieces: there may be fewer groups of inputs than threads
+            shard = SHARD if first is None else size
             pieces = [slice(group.start + p.start, group.start + p.stop) for group in groups
-                      for p in parallel.slices(group.stop - group.start, SHARD)]
+                      for p in parallel.slices(group.stop - group.start, shard)]
             computed = list(zip(pieces, run(lambda rows: prefix(rows).copy(), pieces), strict=True))
             for group in groups:
                 own = [h for piece, h in computed if group.start <= piece.start < group.stop]
                 prefixes[group.start] = route.joined(own)
-        return run(task, tasks)
+        for wave in parallel.slices(len(tasks), WAVE):
+            yield from run(task, tasks[wave])
+
+
+def at_most(inputs: int, outputs: int) -> int:
+    """How many passes are gathered at once."""
+    return max(1, min(BLOCK_PASSES, BLOCK_NUMBERS // (inputs * outputs)))
 
 
 def sweep(program, route, params: Tree, x: np.ndarray, h, rows: slice, swept: range, key: Key,
-          shared: bool) -> np.ndarray:
+          shared: bool, first: int = 0) -> np.ndarray:
     """f (T', N', K): T' passes over N' inputs in one batch of N' T' rows. A pass is just another counter."""
     T, N = len(swept), rows.stop - rows.start
     numbers = np.arange(key.t + swept.start, key.t + swept.stop, dtype=np.uint64)
     if shared:
         examples = np.zeros(T, np.uint64)
     else:
-        examples = np.repeat(np.arange(rows.start, rows.stop, dtype=np.uint64), T)
+        examples = np.repeat(np.arange(first + rows.start, first + rows.stop, dtype=np.uint64), T)
         numbers = np.tile(numbers, N)
     eps = program.draw_rows(key, x.shape[1:], Rows(examples, numbers, x.dtype), shared)
     f = route.passes(params, h, program.z(params, eps), T, program.work)
     return np.ascontiguousarray(f.reshape(N, T, -1).swapaxes(0, 1)) if T > 1 else f.reshape(1, N, -1).copy()
 
 
-def average(program, params: Tree, x: np.ndarray, gather: Callable, pooled: dict) -> list:
-    """[(rows, gather(None, f (1, N', K), slice(0, 1), rows)), ...] with z = E[z].
+def average(program, params: Tree, x: np.ndarray, gather: Callable, pooled: dict) -> Iterator:
+    """Yields (rows, gather(None, f (1, N', K), slice(0, 1), rows)) with z = E[z].
 
     pooled, {conv: pool}: pairs that give E[max over the window of z y] exactly instead.
     """
@@ -91,13 +113,16 @@ def average(program, params: Tree, x: np.ndarray, gather: Callable, pooled: dict
     params, z = program.ready(params, x.dtype), program.mean_noise(params, x.dtype)
 
     def task(rows):
-        f, work = in_rows(x[rows]), program.work
-        for stage in program.stages:
-            if stage.name in pooled:
-                f = stage.expected(params, f, program.layers[pooled[stage.name]], work)
-            elif stage.name not in pooled.values():
-                f = stage.value(params, f, z, work)
+        with quiet():
+            f, work = in_rows(x[rows]), program.work
+            for stage in program.stages:
+                if stage.name in pooled:
+                    f = stage.expected(params, f, program.layers[pooled[stage.name]], work)
+                elif stage.name not in pooled.values():
+                    f = stage.value(params, f, z, work)
         return rows, gather(None, f[None].copy(), slice(0, 1), rows)
 
+    groups = parallel.slices(len(x), SHARD)
     with parallel.pool(program.threads) as run:
-        return run(task, parallel.slices(len(x), SHARD))
+        for wave in parallel.slices(len(groups), WAVE):
+            yield from run(task, groups[wave])

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .. import require, tables
 from ..floats import usual
+from . import passes
 from .key import Key, Rows, as_key, layer_id
 from .layers import Layer, ShapeError, check_layer
 
@@ -199,34 +200,18 @@ class Network:
         return pulled
 
     def passes(self, params: dict, x: np.ndarray, key: Key, count: int, gather: Callable,
-               shared: bool = False) -> Iterator:
-        """f(x, omega-hat_t), t = 1 ... count: yields (inputs, gather(so far, f (1, N, K), [t], inputs)).
-
-        The plain form of `fast.Program.passes`: `inputs` is the slice of all of x, pass t is drawn with
-        key.at(key.t + t - 1), and `gather` adds it to what it returned last.
-        """
-        found, inputs = None, slice(0, len(x))
-        for t in range(count):
-            eps = self.draw(key.at(key.t + t), x.shape, shared=shared, dtype=x.dtype)
-            f, _ = self.forward(params, x, self.z(params, eps))
-            found = gather(found, f[None], slice(t, t + 1), inputs)
-        yield inputs, found
+               shared: bool = False, first: int | None = None) -> Iterator:
+        """f(x, omega-hat_t), t = 1 ... count, gathered pass by pass: see `passes.passes`."""
+        return passes.passes(self, params, x, key, count, gather, shared, first)
 
     def average(self, params: dict, x: np.ndarray, gather: Callable,
-                pooled: Mapping = MappingProxyType({})) -> Iterator:
-        """f at z = E[z], as one pass: yields what `passes` yields. pooled: see `expected_pooling`."""
-        z, inputs = self.mean_noise(params, x.dtype), slice(0, len(x))
-        f = self.expected_pooling(params, x, z, pooled) if pooled else self.forward(params, x, z)[0]
-        yield inputs, gather(None, f[None], slice(0, 1), inputs)
+                pooled: Mapping = MappingProxyType({}), grouped: bool = False) -> Iterator:
+        """f at z = E[z], as one pass: see `passes.average`."""
+        return passes.average(self, params, x, gather, pooled, grouped)
 
-    def expected_pooling(self, params: dict, x: np.ndarray, z: dict, pooled: Mapping) -> np.ndarray:
-        """f with z = E[z], but for the max-pools in `pooled`, {conv: pool}: E[max over the window of z y]."""
-        for name, layer in self.layers.items():
-            if name in pooled:
-                x = self.layers[pooled[name]].expected(layer.noise, layer.respond(params[name], x)[0])
-            elif name not in pooled.values():
-                x, _ = layer.forward(params.get(name), x, z.get(name, 1))
-        return x
+    def group(self, input_shape: tuple, shared: bool = False, mean: bool = False) -> int:
+        """How many inputs `passes` takes together, or `average` (mean), where they have numbers."""
+        return passes.SIZE
 
     def _check(self, x, z):
         shapes = self.shapes(x.shape[1:])

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import require
+from .. import own, require
 from ..bayes import kl
 from ..bayes.likelihood import Likelihood
 from ..bayes.objective import Objective, Terms
@@ -143,7 +143,9 @@ class Exact:
         passes = np.ascontiguousarray(f.swapaxes(0, 1))
         summary = likelihood.summary(passes, w)
         self.prediction = likelihood.prediction("exact", summary, self._log_density, passes)
+        self.prediction.weights = w
         self.std = np.sqrt(summary.averaged.variance)
+        own.sealed(self)
 
     def __getattr__(self, name: str):
         if name == "prediction":  # not there yet, while it is being unpickled or copied
