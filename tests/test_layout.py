@@ -13,7 +13,8 @@ ROOT = Path(minibayes.__file__).parent
 FILES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py"))
 
 # Which rooms a room may look at. A file belongs to the longest prefix that fits.
-GROUND = {"require.py": set(), "own.py": set(), "floats.py": set(), "cautions.py": set()}  # what every room may look at
+# What every room may look at.
+GROUND = {"require.py": set(), "own.py": set(), "floats.py": set(), "cautions.py": set(), "tables.py": set()}
 LOOKS_AT = GROUND | {
     "files.py": set(),
     "registry.py": {"require.py"},
