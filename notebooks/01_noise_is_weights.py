@@ -447,8 +447,9 @@ assert np.allclose(np.maximum(positive * f, 0), positive * np.maximum(f, 0))
 # %% [markdown] tags=["solution"]
 # $\Theta \, \mathrm{diag}(z / \mathrm{keep}) = M \, \mathrm{diag}(z)$ for every $z$, so
 # $\Theta = \mathrm{keep} \, M$: the stored matrix is the mean matrix $E[W]$. The variance of
-# $z'$ is $\mathrm{keep}(1 - \mathrm{keep}) / \mathrm{keep}^2 = (1 - \mathrm{keep}) /
-# \mathrm{keep}$, which is 1, MGN's, for keep = 1/2.
+# $z'$ is
+# $\mathrm{keep}(1 - \mathrm{keep}) / \mathrm{keep}^2 = (1 - \mathrm{keep}) / \mathrm{keep}$,
+# which is 1, MGN's, for keep = 1/2.
 
 # %% tags=["solution"]
 for keep in (0.5, 0.8):
