@@ -1,6 +1,8 @@
 """minibayes: dropout and multiplicative Gaussian noise as approximate Bayesian inference, from scratch."""
 
+import importlib
 import sys
+from types import ModuleType
 
 from . import bayes, cautions, checks, data, metrics, models, nn, truth
 from .model import BayesianNetwork, load
@@ -15,3 +17,15 @@ __all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "caution
 for _name in ("exact", "hmc"):
     setattr(bayes, _name, getattr(truth, _name))
     sys.modules[f"{bayes.__name__}.{_name}"] = getattr(truth, _name)
+
+LATER = ("bench", "plots", "studies")  # they take long to import, with matplotlib: when they are asked for
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in LATER:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *LATER])

@@ -15,7 +15,7 @@ from os import PathLike
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import require, scale, storage, training
+from . import require, scale, storage, tables, training
 from .bayes import Categorical, Likelihood, Objective, Prior, kl
 from .bayes.likelihood import check_likelihood
 from .bayes.prediction import Prediction
@@ -55,7 +55,10 @@ class BayesianNetwork:
         self.params = None if params is None else self._checked("params", params)
 
     def __repr__(self) -> str:
-        return f"BayesianNetwork({self.net!r}, prior={self.prior!r}, likelihood={self.likelihood!r})"
+        return str(tables.model(self))
+
+    def _repr_html_(self) -> str:
+        return tables.model(self).html()
 
     @usual
     def fit(self, x: ArrayLike, y: ArrayLike, *, epochs: float = 10, steps: int | None = None,

@@ -304,6 +304,14 @@ def test_the_table_has_the_error_bars_of_its_own_test_set(result):
     assert cells(mnist.summary_table(one), "ip", "weight averaging")[1] == f"{100 * row['error_se']:.2f}"
 
 
+def test_the_title_says_of_how_many_passes_its_figures_are(result):
+    """The lines are drawn with fewer; where they are not, there is nothing to say."""
+    settings = result["settings"] | {"samples": 50, "curve_samples": 10}
+    assert "MC averaging, T = 50 (line: T = 10), errs on" in mnist.figure_title(result | {"settings": settings})
+    settings["curve_samples"] = 50
+    assert "MC averaging, T = 50, errs on" in mnist.figure_title(result | {"settings": settings})
+
+
 def test_without_json_the_table_is_printed(few_images, tmp_path, monkeypatch, capsys, nothing_left_running):
     """Here the folder is the current one; quick takes a few steps of its own."""
     monkeypatch.chdir(tmp_path)
@@ -341,13 +349,13 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path):
             "training.Run.step = told; sys.exit(__main__.main(['mnist', '--out', sys.argv[1]]))")
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=env, text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    alarm = threading.Timer(60, child.kill)
+    alarm = threading.Timer(600, child.kill)
     alarm.start()
     try:
         for _ in range(5):
             assert child.stdout.readline() == "step\n"
         child.send_signal(signal.SIGINT)
-        _, err = child.communicate(timeout=60)
+        _, err = child.communicate(timeout=600)
     finally:
         child.kill()
         alarm.cancel()

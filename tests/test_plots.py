@@ -58,6 +58,28 @@ def test_softmax_clouds_hold_every_pass_beside_its_angle():
     assert ax.collections[0].get_offsets()[:20, 0].max() < ax.collections[1].get_offsets()[:20, 0].min()
 
 
+def hidden_points(ax):
+    """How many points of clouds and error bars lie behind the legend."""
+    legend = ax.get_legend()
+    if legend is None:
+        return 0
+    box = legend.get_window_extent()
+    points = [ax.transData.transform(cloud.get_offsets()) for cloud in ax.collections if len(cloud.get_offsets())]
+    points += [ax.transData.transform(bars[0].get_xydata()) for bars in ax.containers if hasattr(bars, "has_yerr")]
+    return sum(int(box.contains(*point)) for group in points for point in group)
+
+
+def test_the_legend_of_clouds_stands_below_and_can_be_read():
+    """Points are everywhere between 0 and 1, small and faint; in the legend they are neither."""
+    ax = plots.softmax_clouds(np.arange(0, 120, 10), np.random.default_rng(0).random((12, 200, 5)), [0, 1, 3, 4])
+    ax.figure.draw_without_rendering()
+    assert hidden_points(ax) == 0
+    assert [(handle.get_alpha(), handle.get_sizes()[0]) for handle in ax.get_legend().legend_handles] == [(1, 40)] * 4
+    ax.legend(loc="center")
+    ax.figure.draw_without_rendering()
+    assert hidden_points(ax) > 10, "the question is a real one"
+
+
 def test_digit_sheet_lays_images_out_in_rows():
     images = np.stack([np.full((4, 4), v, float) for v in range(5)])
     ax = plots.digit_sheet(images, [f"no. {i}" for i in range(5)], columns=3, title="t")

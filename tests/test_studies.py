@@ -8,8 +8,9 @@ import json
 import matplotlib.image
 import numpy as np
 import pytest
+from test_plots import hidden_points
 
-from minibayes import data
+from minibayes import data, plots
 from minibayes.__main__ import main
 from minibayes.studies import debug, ood, rotate
 
@@ -121,3 +122,34 @@ def test_a_typo_is_one_line_and_nothing_is_done(name, argv, message, capsys, mon
     (["debug", "--images", "70000"], "--images must be in [100, 60000], got 70000")])
 def test_counts_out_of_range(argv, message, capsys):
     assert main(argv) == 2 and message in capsys.readouterr().err
+
+
+@pytest.fixture
+def figure_of(tmp_path, monkeypatch, capsys):
+    """(a function: the drawn figure and the result of a study)."""
+    def figure_of(name):
+        drawn = []
+        monkeypatch.setattr(plots, "save", lambda ax, path: drawn.append(ax.figure))
+        run(name, tmp_path)
+        drawn[0].draw_without_rendering()
+        return drawn[0], json.loads(capsys.readouterr().out)
+    return figure_of
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ood", "rotate"])
+def test_no_legend_hides_points_and_each_can_be_read(name, figure_of):
+    figure, result = figure_of(name)
+    assert [hidden_points(ax) for ax in figure.axes] == [0] * len(figure.axes)
+    for ax in figure.axes:
+        for handle in ax.get_legend().legend_handles if ax.get_legend() else ():
+            assert handle.get_alpha() in (None, 1)
+            assert not hasattr(handle, "get_sizes") or min(handle.get_sizes()) >= 20
+    if name == "ood":  # what the titles say is what the table says, over both seeds
+        best = min(result["risk_coverage"], key=lambda row: row["area"])
+        panel = figure.axes[5]
+        assert ood.LABELS[best["rule"], best["score"]] + f", area {100 * best['area']:.3g} %" in panel.get_title()
+        areas = {(r["rule"], r["score"]): r["area"] for r in result["risk_coverage"]}
+        labels = panel.get_legend_handles_labels()[1]
+        assert f"{ood.LABELS['mc', 'entropy']} (area {100 * areas['mc', 'entropy']:.3g} %)" in labels
+        assert all("drawn: seed 4" in figure.axes[i].get_title() for i in (0, 2))

@@ -500,7 +500,7 @@ def test_nothing_is_left_running(to_all, number, after, tmp_path):
         assert child.stdout.readline() == "started\n"
         pause(after)
         (os.killpg if to_all else os.kill)(child.pid, number)
-        _, err = child.communicate(timeout=60)
+        _, err = child.communicate(timeout=600)
         if number == signal.SIGINT:
             assert child.returncode == 130 and err == "minibayes uci: interrupted\n"
         assert not list(folder.iterdir())

@@ -242,7 +242,7 @@ def test_kill_9(setup, tmp_path):
     for goal in (5, 40, 90):
         child = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": places})
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 600
             while not (path.exists() and storage_step(path) >= goal):
                 assert child.poll() is None and time.monotonic() < until
             child.kill()
@@ -729,7 +729,8 @@ def test_blas_is_held_to_one_thread_and_let_go(threads, nothing_left_running, mo
 
     model = mb.BayesianNetwork(conv_net())
     model.fit(IMAGES, DIGITS, epochs=2, threads=threads, on_report=look, validation=(IMAGES, DIGITS), validation_samples=2)
-    assert set(inside) <= {1} and names == [threads - 1] * 2
+    # On a busy machine a helper may have done its work before the next is sent for, and then does that one's too.
+    assert set(inside) == {1} and len(names) == 2 and all(min(threads - 1, 1) <= n <= threads - 1 for n in names)
     model.predict(IMAGES, samples=20, threads=threads)
 
 

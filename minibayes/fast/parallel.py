@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 
 from .. import require
+from ..kernels.blas import BOUND
 from .forks import gate
 from .hold import holders
 
@@ -29,6 +30,11 @@ def thread_count(threads: int | None = None) -> int:
             raise require.InputError(f"MINIBAYES_THREADS must be a positive integer, got {value!r}")
         return int(value)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def bound_blas() -> str:
+    """The library, and its kind of processor, whose matrix products compiled code calls."""
+    return BOUND
 
 
 def single_threaded_blas() -> AbstractContextManager:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .. import require
+from .. import require, tables
 from ..floats import usual
 from ..own import Fixed
 from . import passes
@@ -48,8 +48,10 @@ class Network:
         return _build, (type(self), self.input_shape, dict(self.layers))
 
     def __repr__(self) -> str:
-        shape = "" if self.input_shape is None else f"{self.input_shape}, "
-        return f"Network({shape}{', '.join(f'{name}={layer!r}' for name, layer in self.layers.items())})"
+        return str(tables.network(self))
+
+    def _repr_html_(self) -> str:
+        return tables.network(self).html()
 
     def shapes(self, input_shape: tuple) -> dict:
         """{name: (shape in, shape out)} for one example of `input_shape`; an error if one does not fit."""
@@ -232,7 +234,7 @@ class Network:
 
 def check_network(net: object) -> Network:
     if not isinstance(net, Network):
-        raise require.InputError(f"net must be an nn.Network, got {net!r}")
+        raise require.InputError(f"net must be an nn.Network, got {type(net).__name__}")
     return net
 
 

@@ -50,7 +50,7 @@ def softmax_clouds(angles: np.ndarray, probabilities: np.ndarray, classes: Seque
         ax.scatter(x, probabilities[:, :, c].ravel(), s=6, color=PALETTE[i % len(PALETTE)],
                    marker=SHAPES[i % len(SHAPES)], alpha=0.5, linewidths=0, label=f"class {c}")
     ax.set_ylim(min(-0.02, ax.get_ylim()[0]), max(1.02, ax.get_ylim()[1]))
-    return finish(ax, title, xlabel, ylabel)
+    return finish(ax, title, xlabel, ylabel, below=len(classes))
 
 
 def digit_sheet(images: np.ndarray, captions: Sequence[str], columns: int = 8, ax: Axes | None = None,

@@ -42,12 +42,20 @@ def style(i: int) -> dict[str, str]:
             "marker": SHAPES[i % len(SHAPES)]}
 
 
-def finish(ax: Axes, title: str, xlabel: str, ylabel: str, legend: bool = True) -> Axes:
-    """Title, labels, a faint grid, and a legend if anything has a label."""
+def finish(ax: Axes, title: str, xlabel: str, ylabel: str, legend: bool = True, below: int = 0) -> Axes:
+    """Title, labels, a faint grid, and a legend if anything has a label.
+
+    below: the legend's columns, if it stands below the axis: where points are everywhere it would hide some.
+    """
     ax.set(title=title or ax.get_title(), xlabel=xlabel, ylabel=ylabel)
     ax.grid(True, alpha=0.3)
     if legend and ax.get_legend_handles_labels()[1]:
-        ax.legend(fontsize=8)
+        where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12), "ncols": below} if below else {}
+        made = ax.legend(fontsize=8, **where)
+        for handle in made.legend_handles:  # a small and faint dot of a cloud would say nothing there
+            handle.set_alpha(1)
+            if hasattr(handle, "set_sizes"):
+                handle.set_sizes([40])
     return ax
 
 

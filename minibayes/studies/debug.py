@@ -110,7 +110,7 @@ class Debug(LeNetStudy, name="debug", about="which training labels are wrong, an
         model, _ = trained("all", x, labels, steps=steps, seed=seed, threads=threads, progress=progress)
         scores, said = scored(model, x, labels, samples, seed, threads, progress)
         curves = {name: metrics.precision_recall(score, wrong) for name, score in scores.items()}
-        test = model.predict(x_test, samples=samples, seed=seed, threads=threads)
+        test = model.predict(x_test, samples=samples, seed=seed, threads=threads, progress=progress)
         unsure = np.argsort(-test.entropy, kind="stable")[:SHEET]
         suspected = np.argsort(-scores["mc_loss"], kind="stable")[:SHEET]
         full = {"quick": settings["quick"], "seed": seed, "steps": steps, "samples": samples,

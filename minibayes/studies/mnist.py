@@ -172,11 +172,14 @@ def curves(result: dict) -> list[dict]:
 
 
 def figure_title(result: dict) -> str:
-    """The finding, in the figures of the final table."""
+    """The finding, in the figures of the final table, which has more passes than the lines."""
     rows = [r for r in result["results"] if r["variant"] == "all"]
     mean = {rule: common.mean_and_error([100 * r["error"] for r in rows if r["rule"] == rule])[0]
             for rule in RULES["all"]}
-    return (f"MNIST: with dropout after every layer, MC averaging errs on {mean['mc']:.2f} %,\n"
+    settings = result["settings"]
+    drawn, final = (f"T = {settings[name]}" for name in ("curve_samples", "samples"))
+    figures = f", {final}" if drawn == final else f", {final} (line: {drawn})"
+    return (f"MNIST: with dropout after every layer, MC averaging{figures}, errs on {mean['mc']:.2f} %,\n"
             f"weight averaging of the same networks on {mean['weight-averaging']:.2f} %")
 
 

@@ -46,10 +46,11 @@ def scores(prediction: ClassPrediction, rule: str) -> dict[str, np.ndarray]:
 
 
 def measure(model: BayesianNetwork, x: np.ndarray, y: np.ndarray, clothes: np.ndarray, samples: int,
-            seed: int, threads: int | None) -> tuple[dict, dict]:
+            seed: int, threads: int | None, progress: bool = False) -> tuple[dict, dict]:
     """({part of the result: rows}, the curves that the figure needs) of one trained network."""
     def predict(images: np.ndarray, rule: str) -> ClassPrediction:
-        return model.predict(images, rule=rule, samples=samples, seed=seed, threads=threads)
+        return model.predict(images, rule=rule, samples=samples, seed=seed, threads=threads,
+                             progress=progress)
 
     foreign = {"clothes": clothes, f"turned {TURNED}°": rotated(x, TURNED),
                f"noise {NOISED:g}": noisy(x, NOISED, seed)}
@@ -93,19 +94,30 @@ def mean_rows(runs: Sequence[list[dict]], keys: Sequence[str], values: Sequence[
     return rows
 
 
+def mean_risk(curves: Sequence[metrics.RiskCoverage]) -> metrics.RiskCoverage:
+    """The mean of several networks' curves, which have one coverage."""
+    risk, area = (np.mean([getattr(c, part) for c in curves], axis=0) for part in ("risk", "area"))
+    return metrics.RiskCoverage(curves[0].coverage, risk, float(area))
+
+
 def study(images: tuple, seeds: Sequence[int], steps: int, count: int, samples: int,
           threads: int | None = None, progress: bool = False) -> tuple[dict, dict]:
-    """(means over the seeds, the last network's curves), each group of images cut to `count`."""
+    """(means over the seeds, the curves), each group of images cut to `count`.
+
+    Histograms and reliability are the last network's.
+    """
     x, y, x_test, y_test = images
     x_test, y_test = x_test[:count], y_test[:count]
     clothes = data.fashion_mnist()[0][:count]
-    runs = []
+    runs, risks = [], []
     with bar(progress, len(seeds), "networks", " networks") as progress_bar:
         for seed in seeds:
             model, _ = trained("all", x, y, steps=steps, seed=seed, threads=threads, progress=progress)
-            found, curves = measure(model, x_test, y_test, clothes, samples, seed, threads)
+            found, curves = measure(model, x_test, y_test, clothes, samples, seed, threads, progress)
             runs.append(found)
+            risks.append(curves["risk"])
             progress_bar.update(1)
+    curves["risk"] = {line: mean_risk([one[line] for one in risks]) for line in risks[0]}
     parts = {"detection": (("rule", "score", "group"), ("auroc", "fpr95")),
              "calibration": (("rule", "shift", "level"), ("error", "confidence", "ece", "brier", "nll")),
              "risk_coverage": (("rule", "score"), ("area",))}
@@ -171,11 +183,18 @@ def figure(result: dict, curves: dict) -> plots.Axes:
     axes = plots.figure(2, 3, (17, 9.5))
     detection_panels(result, curves["histograms"], axes[0])
     calibration_panels(result, curves["reliability"], axes)
-    chosen = (("mc", "entropy"), ("mc", "mutual_information"), ("weight-averaging", "entropy"))
-    risks = {LABELS[line]: curves["risk"][line] for line in chosen}
-    low = min(risks, key=lambda label: risks[label].area)
-    plots.risk_coverage(risks, axes[1, 2], title=f"Test digits, most certain first:\nleast error by {low}")
+    best = min(result["risk_coverage"], key=lambda row: row["area"])
+    low = (best["rule"], best["score"])
+    chosen = [low, ("mc", "entropy"), ("mc", "mutual_information"), ("weight-averaging", "entropy")]
+    plots.risk_coverage({LABELS[line]: curves["risk"][line] for line in chosen}, axes[1, 2], title=(
+        f"Test digits, most certain first: least error\nby {LABELS[low]}, area {100 * best['area']:.3g} %"))
     return axes[0, 0]
+
+
+def last_of(result: dict) -> str:
+    """To be added to a title with figures of several networks, where the drawing is of one."""
+    seeds = result["settings"]["seeds"]
+    return f" (drawn: seed {seeds[-1]}; figures: means)" if len(seeds) > 1 else ""
 
 
 def detection_panels(result: dict, histograms: dict, axes: np.ndarray) -> None:
@@ -184,7 +203,7 @@ def detection_panels(result: dict, histograms: dict, axes: np.ndarray) -> None:
     by = {(r["rule"], r["score"], r["group"]): r for r in result["detection"]}
     plots.score_histograms(histograms, axes[0], xlabel="entropy of the MC prediction, nats",
                            title="Entropy tells digits from clothes:\n"
-                           f"AUROC {by['mc', 'entropy', 'clothes']['auroc']:.3f}")
+                           f"AUROC {by['mc', 'entropy', 'clothes']['auroc']:.3f}" + last_of(result))
     best = max(LINES, key=lambda line: np.mean([by[(*line, group)]["auroc"] for group in groups]))
     for i, line in enumerate(LINES):
         rows = [by[(*line, group)] for group in groups]
@@ -194,7 +213,7 @@ def detection_panels(result: dict, histograms: dict, axes: np.ndarray) -> None:
                          fillstyle="none" if i >= 7 else "full")
     axes[1].set_xticks(range(len(groups)), groups)
     plots.finish(axes[1], f"Best score on average: {SCORES[best[1]]}\nby {plots.NAMES[best[0]]}",
-                 "foreign inputs", "AUROC ± standard error")
+                 "foreign inputs", "AUROC ± standard error", below=2)
 
 
 def calibration_panels(result: dict, reliability: dict, axes: np.ndarray) -> None:
@@ -209,7 +228,7 @@ def calibration_panels(result: dict, reliability: dict, axes: np.ndarray) -> Non
     mc, average = (by[rule, "turned", 45] for rule in ("mc", "weight-averaging"))
     axes[0, 2].set_title(f"Turned by 45° it errs on {mc['error']:.0%} "
                          f"and is {mc['confidence']:.0%} sure by MC,\n"
-                         f"{average['confidence']:.0%} by weight averaging")
+                         f"{average['confidence']:.0%} by weight averaging" + last_of(result))
     for ax, kind, most, last, unit in ((axes[1, 0], "turned", 90, "90°", "rotation, degrees"),
                                        (axes[1, 1], "noised", 0.5, "0.5", "std of the noise")):
         mc, average = (by[rule, kind, most]["ece"] for rule in ("mc", "weight-averaging"))

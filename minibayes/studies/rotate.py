@@ -37,12 +37,12 @@ def one_digit(model: BayesianNetwork, image: np.ndarray, samples: int, seed: int
 
 
 def many_digits(model: BayesianNetwork, images: np.ndarray, samples: int, seed: int,
-                threads: int | None) -> list[dict]:
+                threads: int | None, progress: bool = False) -> list[dict]:
     """Means over `images` at every angle, each with its standard error over the images."""
     rows = []
     for angle in ANGLES:
         turned = rotated(images, angle)
-        mc = model.predict(turned, samples=samples, seed=seed, threads=threads)
+        mc = model.predict(turned, samples=samples, seed=seed, threads=threads, progress=progress)
         average = model.predict(turned, rule="weight-averaging", threads=threads)
         measured = {"right": mc.label == DIGIT, "confidence": mc.mean.max(axis=1), "entropy": mc.entropy,
                     "expected_entropy": mc.expected_entropy, "mutual_information": mc.mutual_information,
@@ -133,7 +133,7 @@ class Rotate(LeNetStudy, name="rotate", about="a turned digit: soft-max clouds, 
         full = {"quick": settings["quick"], "seed": seed, "steps": steps, "samples": samples,
                 "image": int(ones[0]), "many": len(ones), "variant": "ip", "threads": threads}
         digits = np.concatenate([rotated(x_test[ones[:1]], angle) for angle in ANGLES])[..., 0]
-        many = many_digits(model, x_test[ones], samples, seed, threads)
+        many = many_digits(model, x_test[ones], samples, seed, threads, progress)
         return {"settings": full, "one": one, "many": many}, (logits, digits)
 
     def table(self, result: dict) -> str:
