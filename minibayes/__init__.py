@@ -10,8 +10,8 @@ from .require import InputError
 from .training import DivergenceError
 
 __version__ = "0.1.0"
-__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "cautions", "checks", "data", "load", "metrics",
-           "models", "nn", "truth"]
+__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "cautions", "checks", "data", "load",
+           "metrics", "models", "nn", "truth"]
 
 # Names of version 0.1: bayes.exact and bayes.hmc are rooms of their own now.
 for _name in ("exact", "hmc"):

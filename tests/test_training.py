@@ -623,6 +623,7 @@ def test_parameters_that_overflow_in_the_last_step(tmp_path, monkeypatch):
     assert storage_step(tmp_path / "run.npz") == 5
 
 
+@pytest.mark.filterwarnings("ignore::minibayes.cautions.ScaleWarning")
 def test_an_optimizer_that_overflows(tmp_path):
     """Adam squares gradients: at 1e20 its average is infinite, and its steps would be 0 for good."""
     model = mb.BayesianNetwork(models.mlp([4, 6, 1]), likelihood=bayes.Gaussian())
