@@ -1,7 +1,7 @@
-"""Arrays as `metrics` takes them: rows of numbers, flags, labels and probabilities; or one line that says why not.
+"""Arrays as `metrics` takes them: rows of numbers, flags, labels, probabilities; or one line that says why not.
 
-A row of N numbers may come as (N,), (N, 1), (1, N) or a list: shapes in which broadcasting would otherwise make
-N x N numbers of it.
+A row of N numbers may come as (N,), (N, 1), (1, N) or a list: of two such shapes broadcasting would make N x N
+numbers.
 """
 
 import numpy as np
@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from . import require
 
-ROUNDED = 1e-3  # how far rows of probabilities may be from 1, as half floats are; and numbers of three decimals
-THIRD = 5e-4  # so far for each class
+ROUNDED = 1e-3  # how far the sums of rows of probabilities may be from 1: those of half floats are
+THIRD = 5e-4  # and for each class, if all are rounded to three decimals
 EXACT = 1e-9  # how far they may be without being divided by their sum
 
 
@@ -64,12 +64,13 @@ def probabilities_and_labels(probabilities: ArrayLike, y: ArrayLike) -> tuple[np
     if p.ndim != 2 or not p.size:
         raise require.InputError(f"probabilities must have shape (N, C), got {p.shape}")
     sums = p.sum(axis=1)
-    allowed = ROUNDED if np.abs(p - np.round(p, 3)).max() > EXACT else max(ROUNDED, THIRD * p.shape[1] + EXACT)
+    rounded = np.abs(p - np.round(p, 3)).max() <= EXACT
+    allowed = max(ROUNDED, THIRD * p.shape[1] + EXACT) if rounded else ROUNDED
     if p.min() < 0 or np.abs(sums - 1).max() > allowed:
         worst = int(np.abs(sums - 1).argmax())
         raise require.InputError("probabilities must be non-negative rows that sum to 1, "
-                                 f"got sums from {sums.min():.6g} to {sums.max():.6g}, the worst in row {worst}, "
-                                 f"and a smallest entry of {p.min():.6g}")
+                                 f"got sums from {sums.min():.6g} to {sums.max():.6g}, the worst in row "
+                                 f"{worst}, and a smallest entry of {p.min():.6g}")
     y = require.array("y", y)
     y = y.reshape(-1) if y.ndim == 2 and 1 in y.shape else y
     if y.shape != p.shape[:1] or y.dtype.kind not in "iu":

@@ -194,8 +194,9 @@ def mcnemar(wrong_a: Sequence[bool], wrong_b: Sequence[bool]) -> tuple[int, int,
 
 
 def binomial_tail(most: int, n: int) -> float:
-    """P(X <= most), X ~ Binomial(n, 1/2): in whole numbers, C(n, k+1) = C(n, k) (n-k)/(k+1), up to n = 10,000.
+    """P(X <= most), X ~ Binomial(n, 1/2).
 
+    Up to n = 10,000 in whole numbers, C(n, k+1) = C(n, k) (n-k)/(k+1).
     Beyond it, from the largest term down, C(n, k-1)/C(n, k) = k/(n-k+1): to nine digits.
     """
     if n <= WHOLE:

@@ -1,4 +1,4 @@
-"""What joins a row of a training history: scores on validation data, and what the caller's own report adds."""
+"""What joins a row of a training history: scores on validation data, and what the caller's report adds."""
 
 import copy
 from collections.abc import Callable

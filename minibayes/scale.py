@@ -32,7 +32,8 @@ def check(name: str, given: object, array: np.ndarray) -> None:
     found = {}
     with quiet():
         for j, why in troubles(raw, array, table):
-            column = f"column {j}" + (f" ({columns[j]!r})" if j < len(columns) else "") if table else "all of it"
+            called = f" ({columns[j]!r})" if j < len(columns) else ""
+            column = f"column {j}{called}" if table else "all of it"
             found.setdefault(why[0], []).append(f"{column}: {why[1]}")
     if not found:
         return
@@ -41,7 +42,7 @@ def check(name: str, given: object, array: np.ndarray) -> None:
         more = f"; and {len(lines) - NAMED} more" if len(lines) > NAMED else ""
         said.append(f"{name} {kind}: {'; '.join(lines[:NAMED])}{more}.")
     axis = "axis=0" if table else ""
-    same = ", and the inputs of predict likewise" if name == "x" else ", and predictions back: std * mean + ..."
+    same = ", and the inputs of predict likewise" if name == "x" else ", and predictions back likewise"
     mend = f"mean, std = {name}.mean({axis}), {name}.std({axis})\n    {name} = ({name} - mean) / std"
     lost = "; or give fit dtype=np.float64" if LOST in found else ""
     cautions.warn(f"{' '.join(said)} What mends it{same}{lost}:\n    {mend}", cautions.ScaleWarning)
@@ -104,10 +105,10 @@ def check_end(runner: object, params: dict, likelihood: object, x: np.ndarray, y
         exploded = not np.isfinite(f).all() or np.isfinite(of_zero) and not nll <= 10 * abs(of_zero) + 100
         flat = bool((np.ptp(f, axis=0) <= 1e-5 * np.abs(f).max(axis=0)).all())
     if exploded:
-        cautions.warn(f"the run ended, but its loss exploded: {nll:.3g} nats per datum, where outputs of 0 have "
-                      f"{of_zero:.3g}. Lower the learning rate, and look at the scale of x and y",
+        cautions.warn(f"the run ended, but its loss exploded: {nll:.3g} nats per datum, where outputs of 0 "
+                      f"have {of_zero:.3g}. Lower the learning rate, and look at the scale of x and y",
                       cautions.FitWarning)
     elif flat and (x != x[:1]).any() and (y != y[:1]).any():
-        cautions.warn(f"the run ended with outputs that are one constant, {np.round(f[0], 4).tolist()}, whatever "
-                      "the input: nothing was learned of x. Are all units of a layer dead? Lower the learning "
-                      "rate, and look at the scale of x and y", cautions.FitWarning)
+        cautions.warn(f"the run ended with outputs that are one constant, {np.round(f[0], 4).tolist()}, "
+                      "whatever the input: nothing was learned of x. Are all units of a layer dead? Lower the "
+                      "learning rate, and look at the scale of x and y", cautions.FitWarning)

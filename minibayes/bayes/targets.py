@@ -15,7 +15,8 @@ def labels(name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
     y = require.array(name, y)
     if y.shape != (count,):
         mend = _mend_shape(name, y, count, outputs)
-        raise require.InputError(f"{name} must have shape ({count},), one label per input, got {y.shape}{mend}")
+        raise require.InputError(f"{name} must have shape ({count},), one label per input, "
+                                 f"got {y.shape}{mend}")
     if y.dtype.kind not in "iu":
         whole = y.dtype.kind == "b" or bool((y == np.floor(y)).all())
         mend = f"give {name}.astype(int)" if whole else REAL
@@ -53,8 +54,8 @@ def _check_text(name, y):
         return
     if y.size and isinstance(y.flat[0], (str, bytes)):
         raise require.InputError(f"{name} must be an array of real numbers, got dtype {y.dtype}, such as "
-                                 f"{str(y.flat[0])!r}: names, {name} = np.unique({name}, return_inverse=True) makes "
-                                 "numbers of them")
+                                 f"{str(y.flat[0])!r}: names, {name} = np.unique({name}, return_inverse=True) "
+                                 "makes numbers of them")
 
 
 # support: what numbers y may be, and how that is said.
