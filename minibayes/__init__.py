@@ -10,15 +10,10 @@ from .require import InputError
 from .training import DivergenceError
 
 __version__ = "0.1.0"
-<<<<<<< HEAD
 
 LATER = ("bench", "checks", "plots", "studies")  # not everybody needs them, and some bring matplotlib
-__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "cautions", "data", "load", "metrics", "models",
-           "nn", "truth", *LATER]
-=======
-__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "cautions", "checks", "data", "load",
-           "metrics", "models", "nn", "truth"]
->>>>>>> wild-numbers
+__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "cautions", "data", "load", "metrics",
+           "models", "nn", "truth", *LATER]
 
 # Names of version 0.1: bayes.exact and bayes.hmc are rooms of their own now.
 for _name in ("exact", "hmc"):

@@ -102,7 +102,8 @@ def whole():
 # ---------------------------------------------------------------------------------------------------- interrupted and resumed
 
 PLACES = {  # what raises, and whether it does its work first
-    "before a step": (training.Run, "step", False), "after a step": (training.Run, "step", True), "noise": (fast_program.Program, "draw_rows", False),
+    "before a step": (training.Run, "step", False), "after a step": (training.Run, "step", True),
+    "noise": (fast_program.Program, "draw_rows", False),
     "gradient": (bayes.Objective, "data_term", True), "beside the update": (bayes.Objective, "terms_of", True),
 }
 
