@@ -59,7 +59,8 @@ PEAK = """
 import resource, sys
 import numpy as np, minibayes as mb
 from minibayes import nn
-net = nn.Network(fc1=nn.Dense(1000, 3000, noise=nn.Bernoulli(0.5)), relu=nn.ReLU(), fc2=nn.Dense(3000, 2000), r=nn.ReLU(), fc3=nn.Dense(2000, 2))
+net = nn.Network(fc1=nn.Dense(1000, 3000, noise=nn.Bernoulli(0.5)), relu=nn.ReLU(), fc2=nn.Dense(3000, 2000), r=nn.ReLU(),
+                 fc3=nn.Dense(2000, 2))
 x, y = np.random.default_rng(0).random((1024, 1000)).astype(np.float32), np.arange(1024) % 2
 mb.BayesianNetwork(net).fit(x[:32], y[:32], steps=1, batch_size=32, params=None)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
