@@ -1,7 +1,7 @@
 """What a result does not show of itself: the warnings of minibayes, each with what to do about it.
 
-    ScaleWarning         fit: inputs or targets that are not of unit scale, or that the dtype cannot tell apart
-    FitWarning           fit: a run that ended with outputs that are all one constant, or with a loss that exploded
+    ScaleWarning         fit: inputs or targets far from unit scale, or that the dtype cannot tell apart
+    FitWarning           fit: a run that ended with one constant for all outputs, or with a loss that exploded
     NotFiniteWarning     predict: inputs at which the outputs are NaN or infinite; the others are as they are
     ConvergenceWarning   predict(samples="auto"): max_samples were not enough for the tolerance
     ZeroVarianceWarning  predict: all passes gave the same outputs
@@ -17,7 +17,7 @@ PACKAGE = str(Path(__file__).parent)
 
 
 class ScaleWarning(UserWarning):
-    """A column of x or y that training can probably do little with as it is, and the two lines that mend it."""
+    """A column of x or y that training can probably do little with, and the two lines that mend it."""
 
 
 class FitWarning(UserWarning):

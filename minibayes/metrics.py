@@ -7,20 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import require
+from .arrays import flags, numbers, probabilities_and_labels, row, same_length, same_shape
 from .floats import usual
+
+WHOLE = 10_000  # examples up to which a binomial tail is summed in whole numbers
 
 
 @usual
 def accuracy(probabilities: np.ndarray, y: np.ndarray) -> float:
     """(1/N) sum_n [argmax_c p_nc = y_n]; the first of several largest classes counts."""
-    probabilities, y = checked(probabilities, y)
+    probabilities, y = probabilities_and_labels(probabilities, y)
     return float((probabilities.argmax(axis=1) == y).mean())
 
 
 @usual
 def negative_log_likelihood(probabilities: np.ndarray, y: np.ndarray) -> float:
     """-(1/N) sum_n log p_n(y_n), nats: infinite if an observed class was given probability 0."""
-    probabilities, y = checked(probabilities, y)
+    probabilities, y = probabilities_and_labels(probabilities, y)
     with np.errstate(divide="ignore"):
         return float(-np.log(probabilities[np.arange(len(y)), y]).mean())
 
@@ -31,7 +34,7 @@ def brier(probabilities: np.ndarray, y: np.ndarray) -> float:
 
     Brier, Monthly Weather Review 78, 1950.
     """
-    probabilities, y = checked(probabilities, y)
+    probabilities, y = probabilities_and_labels(probabilities, y)
     squares = (probabilities**2).sum(axis=1) - 2 * probabilities[np.arange(len(y)), y] + 1
     return float(squares.mean())
 
@@ -56,7 +59,7 @@ def calibration(probabilities: np.ndarray, y: np.ndarray, bins: int = 15) -> Cal
     and are biased upwards when bins hold few inputs. Naeini, Cooper and Hauskrecht, AAAI 2015; 15 bins as in
     Guo et al., arXiv 1706.04599.
     """
-    probabilities, y = checked(probabilities, y)
+    probabilities, y = probabilities_and_labels(probabilities, y)
     edges = np.linspace(0, 1, require.integer("bins", bins, 1) + 1)
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
     index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
@@ -76,7 +79,7 @@ def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
     inside, outside: scores, larger for "more outside". The area under the ROC curve is the Mann-Whitney
     statistic (Hanley and McNeil, Radiology 143, 1982), so it needs ranks only, ties sharing theirs.
     """
-    inside, outside = scores("inside", inside), scores("outside", outside)
+    inside, outside = row("inside", inside), row("outside", outside)
     together = np.concatenate([inside, outside])
     _, place, count = np.unique(together, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # from 1; equal scores share the mean of their ranks
@@ -90,7 +93,7 @@ def fpr_at_recall(inside: np.ndarray, outside: np.ndarray, recall: float = 0.95)
 
     Flagged is score >= threshold, so inputs that tie with the threshold are flagged too.
     """
-    inside, outside = scores("inside", inside), scores("outside", outside)
+    inside, outside = row("inside", inside), row("outside", outside)
     needed = math.ceil(require.real("recall", recall, 0, 1, open_low=True) * len(outside) - 1e-9)
     threshold = np.sort(outside)[len(outside) - needed]
     return float((inside >= threshold).mean())
@@ -113,8 +116,8 @@ def risk_coverage(uncertainty: np.ndarray, wrong: np.ndarray) -> RiskCoverage:
     Inputs of equal uncertainty cannot be told apart: they join together, each at the mean error of its group,
     so no order of the inputs changes the curve.
     """
-    uncertainty, wrong = scores("uncertainty", uncertainty), flags("wrong", wrong)
-    same_length("uncertainty", uncertainty, "wrong", wrong)
+    uncertainty, wrong = row("uncertainty", uncertainty), flags("wrong", wrong)
+    same_length(uncertainty=uncertainty, wrong=wrong)
     _, place, count = np.unique(uncertainty, return_inverse=True, return_counts=True)
     expected = np.repeat(np.bincount(place, wrong) / count, count)  # in order of uncertainty
     answered = np.arange(1, len(wrong) + 1)
@@ -138,8 +141,8 @@ def precision_recall(score: np.ndarray, positive: np.ndarray) -> PrecisionRecall
     The base rate, the precision of naming everything, is positive.mean(). Average precision is the step-wise
     area, without interpolation.
     """
-    score, positive = scores("score", score), flags("positive", positive)
-    same_length("score", score, "positive", positive)
+    score, positive = row("score", score), flags("positive", positive)
+    same_length(score=score, positive=positive)
     if not positive.any():
         raise require.InputError("positive must have at least one true entry, got none")
     values, place = np.unique(-score, return_inverse=True)
@@ -154,9 +157,7 @@ def interval_coverage(lower: np.ndarray, upper: np.ndarray, y: np.ndarray) -> fl
     """The share of targets with lower <= y <= upper: for a good 95 % interval, 0.95."""
     lower, upper = numbers("lower", lower), numbers("upper", upper)
     y = numbers("y", y)
-    if not lower.shape == upper.shape == y.shape or not y.size:
-        raise require.InputError("lower, upper and y must have one shape and not be empty, "
-                                 f"got {lower.shape}, {upper.shape} and {y.shape}")
+    same_shape(lower=lower, upper=upper, y=y)
     if (lower > upper).any():
         count = int((lower > upper).sum())
         raise require.InputError(f"lower must not be above upper, got {count} such intervals")
@@ -167,15 +168,14 @@ def interval_coverage(lower: np.ndarray, upper: np.ndarray, y: np.ndarray) -> fl
 def rmse(mean: np.ndarray, y: np.ndarray) -> float:
     """sqrt of the mean of (mean - y)^2, in the units of y."""
     mean, y = numbers("mean", mean), numbers("y", y)
-    if mean.shape != y.shape or not y.size:
-        raise require.InputError("mean and y must have one shape and not be empty, "
-                                 f"got {mean.shape} and {y.shape}")
-    return float(np.sqrt(((mean - y) ** 2).mean()))
+    same_shape(mean=mean, y=y)
+    return float(np.sqrt(((mean.astype(np.float64) - y) ** 2).mean()))
 
 
 @usual
 def binomial_std_error(fraction: float, count: int) -> float:
     """sqrt(e (1 - e) / n): the standard error of an error rate e measured on n independent examples."""
+    fraction, count = require.real("fraction", fraction, 0, 1), require.integer("count", count, 1)
     return math.sqrt(fraction * (1 - fraction) / count)
 
 
@@ -185,54 +185,27 @@ def mcnemar(wrong_a: Sequence[bool], wrong_b: Sequence[bool]) -> tuple[int, int,
 
     Of the n examples on which exactly one of the two rules errs, under the hypothesis of equal error rates
     the number on which a errs is Binomial(n, 1/2); p = min(1, 2 P(X <= min(n_a, n_b))). McNemar 1947, in its
-    exact form. Boolean arrays, one entry per example.
+    exact form. Rows of true or false, one entry per example.
     """
-    wrong_a, wrong_b = np.asarray(wrong_a, bool), np.asarray(wrong_b, bool)
+    wrong_a, wrong_b = flags("wrong_a", wrong_a), flags("wrong_b", wrong_b)
+    same_length(wrong_a=wrong_a, wrong_b=wrong_b)
     only_a, only_b = int((wrong_a & ~wrong_b).sum()), int((wrong_b & ~wrong_a).sum())
-    n = only_a + only_b
-    tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))  # whole numbers: exact at any n
-    return only_a, only_b, min(1.0, 2 * tail / 2**n)
+    return only_a, only_b, min(1.0, 2 * binomial_tail(min(only_a, only_b), only_a + only_b))
 
 
-def checked(probabilities: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays, or an error: (N, C) probabilities that sum to one, and N labels below C."""
-    probabilities, y = numbers("probabilities", probabilities), require.array("y", y)
-    if probabilities.ndim != 2 or not probabilities.size:
-        raise require.InputError(f"probabilities must have shape (N, C), got {probabilities.shape}")
-    if probabilities.min() < 0 or np.abs(probabilities.sum(axis=1) - 1).max() > 1e-4:
-        sums = probabilities.sum(axis=1)
-        raise require.InputError("probabilities must be non-negative rows that sum to 1, "
-                                 f"got sums from {sums.min():.6g} to {sums.max():.6g} "
-                                 f"and a smallest entry of {probabilities.min():.6g}")
-    if y.shape != probabilities.shape[:1] or y.dtype.kind not in "iu":
-        raise require.InputError(f"y must be {len(probabilities)} integer labels, "
-                                 f"got {y.dtype} of shape {y.shape}")
-    if y.min() < 0 or y.max() >= probabilities.shape[1]:
-        raise require.InputError(f"y must be labels in 0..{probabilities.shape[1] - 1}, "
-                                 f"got values from {y.min()} to {y.max()}")
-    return probabilities.astype(np.float64), y
+def binomial_tail(most: int, n: int) -> float:
+    """P(X <= most), X ~ Binomial(n, 1/2).
 
-
-def numbers(name: str, values: np.ndarray) -> np.ndarray:
-    """`values` as an array, all of it finite."""
-    return require.finite(name, require.array(name, values))
-
-
-def scores(name: str, values: np.ndarray) -> np.ndarray:
-    values = numbers(name, values).astype(np.float64)
-    if values.ndim != 1 or not values.size:
-        raise require.InputError(f"{name} must be a non-empty row of numbers, got shape {values.shape}")
-    return values
-
-
-def flags(name: str, values: np.ndarray) -> np.ndarray:
-    values = require.array(name, values)
-    if values.ndim != 1 or not values.size or not np.isin(values, (0, 1)).all():
-        raise require.InputError(f"{name} must be a non-empty row of true or false, "
-                                 f"got {values.dtype} of shape {values.shape}")
-    return values.astype(bool)
-
-
-def same_length(name_a: str, a: np.ndarray, name_b: str, b: np.ndarray) -> None:
-    if len(a) != len(b):
-        raise require.InputError(f"{name_a} and {name_b} must have one length, got {len(a)} and {len(b)}")
+    Up to n = 10,000 in whole numbers, C(n, k+1) = C(n, k) (n-k)/(k+1).
+    Beyond it, from the largest term down, C(n, k-1)/C(n, k) = k/(n-k+1): to nine digits.
+    """
+    if n <= WHOLE:
+        term = total = 1
+        for k in range(most):
+            term = term * (n - k) // (k + 1)
+            total += term
+        return total / 2**n
+    log_top = math.lgamma(n + 1) - math.lgamma(most + 1) - math.lgamma(n - most + 1) - n * math.log(2)
+    k = np.arange(most, 0, -1)
+    terms = np.cumprod(k / (n - k + 1))  # the rest of them over the largest: falling, and 0 in the end
+    return math.exp(log_top) * (1 + float(terms.sum()))

@@ -7,6 +7,7 @@ and every prediction (with a number of samples) is done in both ways, and a diff
 error.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from os import PathLike
@@ -14,7 +15,7 @@ from os import PathLike
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import require, storage, training
+from . import require, scale, storage, tables, training
 from .bayes import Categorical, Likelihood, Objective, Prior, kl
 from .bayes.likelihood import check_likelihood
 from .bayes.prediction import Prediction
@@ -27,6 +28,7 @@ from .nn import SGD, Key, Network, Optimizer
 from .nn.network import check_network
 from .nn.optimizers import check_optimizer
 from .progress import bar
+from .reports import Reports
 
 
 class BayesianNetwork:
@@ -37,7 +39,7 @@ class BayesianNetwork:
     likelihood: p(y | f), bayes.Categorical() by default.
     params: theta to predict with, {layer: {param: array}}; None by default, until `fit`.
 
-    `history` is the list that the last fit returned.
+    `history` is what the last fit returned.
     """
 
     def __init__(self, net: Network, prior: Prior | None = None, likelihood: Likelihood | None = None,
@@ -53,7 +55,10 @@ class BayesianNetwork:
         self.params = None if params is None else self._checked("params", params)
 
     def __repr__(self) -> str:
-        return f"BayesianNetwork({self.net!r}, prior={self.prior!r}, likelihood={self.likelihood!r})"
+        return str(tables.model(self))
+
+    def _repr_html_(self) -> str:
+        return tables.model(self).html()
 
     @usual
     def fit(self, x: ArrayLike, y: ArrayLike, *, epochs: float = 10, steps: int | None = None,
@@ -77,7 +82,8 @@ class BayesianNetwork:
         validation: (x, y), evaluated for each row of the history by weight averaging and by MC.
         validation_samples: passes of that MC, 10 by default.
         report_every: steps between rows of the history, one epoch by default.
-        on_report: called with a model of its own and the row, for each row; a dict that it returns joins it.
+        on_report: called with a model of its own and the row, for each row; a dict that it returns joins it,
+                   and False ends the run there, with its parameters; resumed, it would go on.
         progress: whether to show a bar, or in a pipe a line a minute (progress.py); not by default.
         checkpoint: a file, written with each row. If it exists the run goes on from it, bit for bit as if it
                     had not stopped, after a check that settings and data are the same.
@@ -88,6 +94,7 @@ class BayesianNetwork:
 
         history: a dict per row: epoch, step, loss (mean L-hat/N since the last row, without its constant,
         nats), nll (nats per datum), seconds of training, and what validation and on_report add.
+        What the data and the outputs say of a fit is a warning: `minibayes.cautions`.
         DivergenceError if the loss leaves the finite numbers. After any other error, a full disk or one in
         on_report, as after Ctrl-C, the model has the parameters of the last finished step.
         """
@@ -96,6 +103,7 @@ class BayesianNetwork:
         except TypeError:
             name = dtype
         dtype = np.dtype(require.choice("dtype", name, storage.DTYPES))
+        given_x, given_y = x, y
         x, y = self._data("x", x, "y", y, dtype)
         batch_size = require.integer("batch_size", batch_size, 1)
         seed = require.integer("seed", seed, 0, 2**64 - 1)
@@ -115,26 +123,19 @@ class BayesianNetwork:
             validation = self._data("validation x", validation[0], "validation y", validation[1], dtype)
         start = self.net.init(seed, dtype) if params is None else self._checked("params", params, dtype)
 
-        def evaluate(parameters, row):
-            snapshot = BayesianNetwork(self.net, self.prior, self.likelihood, parameters)
-            added = {}
-            if validation is not None:
-                passes = validation_samples if self.net.noisy else 1
-                added["validation"] = {rule: snapshot._score(*validation, rule, passes, seed, threads)
-                                       for rule in ("weight-averaging", "mc")}
-            extra = on_report(snapshot, row | added) if on_report else None
-            if not isinstance(extra, (dict, type(None))):
-                raise require.InputError(f"on_report must return a dict or None, got {extra!r}")
-            return added | (extra or {})
-
+        reports = Reports(self, validation, validation_samples, seed, threads, on_report)
+        scale.check("x", given_x, x)
+        if self.likelihood.normal:
+            scale.check("y", given_y, y.astype(dtype))
         state = training.fit(
             self, x, y, start, last_step=last_step, batch_size=batch_size, optimizer=optimizer,
             objective=Objective(self.net, self.prior, self.likelihood, len(x)), seed=seed,
-            report_every=report_every, evaluate=evaluate, progress=progress, checkpoint=checkpoint,
+            report_every=report_every, evaluate=reports, progress=progress, checkpoint=checkpoint,
             checkpoint_every=checkpoint_every, resume=resume, threads=threads,
             plain=require.boolean("plain", plain))
         self.params, self.history = state.params, state.history
-        return self.history
+        scale.check_end(self.net if plain else Program(self.net, 1), state.params, self.likelihood, x, y)
+        return copy.deepcopy(self.history)
 
     @usual
     def predict(self, x: ArrayLike, *, samples: int | str = 50, rule: str = "mc", seed: int = 0,
@@ -200,9 +201,6 @@ class BayesianNetwork:
         """float32 or float64, that of the parameters."""
         self._require_params()
         return next(iter(next(iter(self.params.values())).values())).dtype
-
-    def _score(self, x, y, rule, samples, seed, threads):
-        return self.predict(x, rule=rule, samples=samples, seed=seed, threads=threads).score(y)
 
     def _inputs(self, name, x, dtype):
         x = require.inputs(name, x, dtype, self.net.input_shape)

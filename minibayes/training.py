@@ -168,8 +168,8 @@ def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: 
     """Train from the parameters `start` to last_step: the last State. `BayesianNetwork.fit` explains it.
 
     Every `report_every` steps (None: every epoch) and at the end a row joins the history, with what
-    evaluate(params, row) returns. On Ctrl-C, and after any error but divergence, the model keeps the last
-    finished step's parameters, and so does the checkpoint.
+    evaluate(params, row) returns first; the run ends where it returns False second. On Ctrl-C, and after any
+    error but divergence, the model keeps the last finished step's parameters, and so does the checkpoint.
     """
     threads, run = parallel.thread_count(threads), Run(objective, optimizer, x, y, batch_size, seed, plain)
     # In another memory order sums would round otherwise, and a run from a checkpoint, which is always in this
@@ -185,6 +185,7 @@ def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: 
                                          f"the {last_step} asked for")
         else:
             keeper.save(state)  # a path that cannot be written shows before the work, not after
+    goes_on = True
     began, report_every = time.perf_counter(), report_every or run.steps_per_epoch
     try:
         total = run.examples_before(last_step)
@@ -199,13 +200,13 @@ def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: 
                     nll, loss, count = state.sums
                     row = {"epoch": state.step / run.steps_per_epoch, "step": state.step,
                            "loss": loss / count, "nll": nll / count, "seconds": time.perf_counter() - began}
-                    added = evaluate(state.params, row)
+                    added, goes_on = evaluate(state.params, row)
                     row |= records.as_plain(added) if keeper else added  # as a resumed run finds it
                     state = replace(state, history=[*state.history, row], sums=(0.0, 0.0, 0))
                     began = time.perf_counter()
                 if keeper and (due or checkpoint_every and state.step and state.step % checkpoint_every == 0):
                     keeper.save(state)
-                if state.step >= last_step:
+                if state.step >= last_step or not goes_on:
                     return state
                 state = run.step(state, pool)
                 progress_bar.update(len(run.rows(state.step - 1)))

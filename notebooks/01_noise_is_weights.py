@@ -18,6 +18,7 @@
 # %%
 import itertools
 import os
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -209,7 +210,7 @@ def loss(parameters):
 f, caches = net.forward(theta, X, z)
 _, grads = net.backward(theta, caches, likelihood.nll(f, y)[1])
 check = mb.checks.gradient_check(loss, theta, grads, rng=0)
-print(check)
+print(textwrap.fill(str(check), 96))
 assert check.passed
 
 # one example alone: dropped units get no gradient at all
@@ -392,8 +393,8 @@ for name in list(noises)[1:]:
     distance = difference.mean() / (difference.std() / np.sqrt(len(difference)))
     only_noise, only_none, p = mb.metrics.mcnemar(tested[name].label != y_test,
                                                   tested["no noise"].label != y_test)
-    print(f"{name}: -log p less by {difference.mean():.3f}, {distance:.0f} standard errors; "
-          f"wrong alone on {only_noise}, without noise on {only_none} images (p = {p:.0e})")
+    print(f"{name}: -log p less by {difference.mean():.3f}, {distance:.0f} standard errors;\n"
+          f"    wrong alone on {only_noise}, without noise on {only_none} images (p = {p:.0e})")
     assert distance > 4 and only_noise < only_none and p < 0.01
 first, *_, last = curves["no noise"]
 assert last["train_error"] == 0 and last["test_nll"] > first["test_nll"]
@@ -446,8 +447,9 @@ assert np.allclose(np.maximum(positive * f, 0), positive * np.maximum(f, 0))
 # %% [markdown] tags=["solution"]
 # $\Theta \, \mathrm{diag}(z / \mathrm{keep}) = M \, \mathrm{diag}(z)$ for every $z$, so
 # $\Theta = \mathrm{keep} \, M$: the stored matrix is the mean matrix $E[W]$. The variance of
-# $z'$ is $\mathrm{keep}(1 - \mathrm{keep}) / \mathrm{keep}^2 = (1 - \mathrm{keep}) /
-# \mathrm{keep}$, which is 1, MGN's, for keep = 1/2.
+# $z'$ is
+# $\mathrm{keep}(1 - \mathrm{keep}) / \mathrm{keep}^2 = (1 - \mathrm{keep}) / \mathrm{keep}$,
+# which is 1, MGN's, for keep = 1/2.
 
 # %% tags=["solution"]
 for keep in (0.5, 0.8):

@@ -356,9 +356,8 @@ assert np.abs(gradient["fc"]["M"]).max() < 1e-12
 # (\mathrm{keep} \, m^2 + s^2) + \frac12 \log \frac{2 \pi}{l^2}$$
 #
 # For the second: as long as the bumps do not overlap, drawing $w$ is drawing the coin, with
-# entropy $H(\mathrm{keep}) = - \mathrm{keep} \log \mathrm{keep} - (1 - \mathrm{keep}) \log (1 -
-# \mathrm{keep})$, and then the blur, with entropy $\frac12 \log (2 \pi e s^2)$. There is no $m$
-# in either. Together
+# the entropy $H(k) = - k \log k - (1 - k) \log (1 - k)$ at $k = \mathrm{keep}$, and then the
+# blur, with entropy $\frac12 \log (2 \pi e s^2)$. There is no $m$ in either. Together
 #
 # $$\mathrm{KL} = \mathrm{keep} \, \frac{l^2}{2} m^2 + \frac{l^2}{2} s^2 + C(s), \qquad C(s) =
 # \frac12 \log \frac{2 \pi}{l^2} - \frac12 \log (2 \pi e s^2) - H(\mathrm{keep})$$
@@ -593,10 +592,10 @@ assert np.abs(gradient["fc"]["M"]).max() < 1e-12
 # with $l'$.
 
 # %% [markdown] tags=["solution"]
-# Its mean is $\frac{B}{N} (\mathrm{data}) + \mathrm{KL} = \frac{B}{N} \big( \mathrm{data} +
-# \frac{N}{B} \mathrm{KL} \big)$. The factor in front changes no optimum. KL is proportional to
-# $l^2$, so it is the right objective for $l' = l \sqrt{N/B}$: with $N = 40$ and $B = 4$ a prior
-# more than three times as narrow.
+# Its mean is $\frac{B}{N} \mathrm{data} + \mathrm{KL}$, which is $\frac{B}{N}$ times
+# $\mathrm{data} + \frac{N}{B} \mathrm{KL}$. The factor in front changes no optimum. KL is
+# proportional to $l^2$, so it is the right objective for $l' = l \sqrt{N/B}$: with $N = 40$ and
+# $B = 4$ a prior more than three times as narrow.
 
 # %% tags=["solution"]
 B, keep = 4, 0.5

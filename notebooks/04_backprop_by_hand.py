@@ -336,11 +336,11 @@ for of_package, by_hand in ((y_package, y_conv), (dx_package, dx), (grads["M"], 
     assert np.allclose(of_package, by_hand)
 
 # %% [markdown]
-# In the package the noise of a convolution acts at another place, `nn.Outputs`. It sees the
-# patches as rows, as a dense layer would: all that `nn.Conv2d` adds are the patches.
+# In the package the noise of a convolution acts at another place, `nn.Outputs`. Its rows are
+# the patches. What `nn.Conv2d` adds is im2col before and col2im after.
 
 # %%
-show_code(nn.Outputs.forward, nn.Outputs.backward, nn.Conv2d.forward, nn.Conv2d.backward)
+show_code(nn.Outputs.forward, nn.Outputs.backward)
 
 # %% [markdown]
 # ## 4.6 Max-pooling
@@ -424,7 +424,7 @@ L, caches = forward(params, x, z, y)
 grads = backward(caches)
 # prints the worst direction
 check = mb.checks.gradient_check(lambda p: forward(p, x, z, y)[0], params, grads, rng=0)
-print(check)
+print(textwrap.fill(str(check), 96))
 assert check.passed
 
 f, package_caches = net.forward(params, x, z)                                  # and the package
@@ -533,7 +533,7 @@ plt.show()
 L, caches = forward(params, x, z, y)
 grads_bug = backward(caches, dense_backward_with_bug)
 found = mb.checks.gradient_check(lambda p: forward(p, x, z, y)[0], params, grads_bug, rng=0)
-print(found)
+print(textwrap.fill(str(found), 96))
 assert not found.passed and "fc2/M, fc2/b are right" in found.hint
 # longer, as said
 assert np.linalg.norm(grads_bug["conv"]["M"]) > np.linalg.norm(grads["conv"]["M"])
@@ -555,7 +555,7 @@ def layer_loss(p):
 cache = dense_forward(M, b, layer_params["x"], z_layer)[1]
 found = mb.checks.gradient_check(layer_loss, layer_params,
                                  {"x": dense_backward_with_bug(cache, c)[0]}, rng=0)
-print(found)
+print(textwrap.fill(str(found), 96))
 assert f"{np.sum(z_layer == 0)} of its {z_layer.size} entries are wrong" in found.hint
 assert found.hint.endswith("which should be 0")
 assert mb.checks.gradient_check(layer_loss, layer_params, {"x": dense_backward(cache, c)[0]},

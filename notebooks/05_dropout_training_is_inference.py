@@ -495,8 +495,8 @@ assert np.linalg.norm(found - optimum) < 4 * curves[0.1, 0.05][-1]
 
 # %%
 l = Convention(keep=0.5, inverted=True).lengthscale(5e-4, num_data=60_000)
-print(f"l^2 = wd keep N = {l**2:.1f}: weights W have prior standard deviation 1/l = "
-      f"{1 / l:.2f}, where the poster has N(0, I)")
+print(f"l^2 = wd keep N = {l**2:.1f}: prior standard deviation 1/l = {1 / l:.2f} of W, "
+      "where the poster has 1")
 assert np.isclose(l**2, 5e-4 * 0.5 * 60_000)
 
 # %% [markdown]

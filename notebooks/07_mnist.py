@@ -94,9 +94,9 @@ history = model.fit(x, y, steps=STEPS, batch_size=64, optimizer=optimizer, seed=
                     validation=(x_test[:1000], y_test[:1000]))
 for row in history:
     errors = {rule: 100 * score["error"] for rule, score in row["validation"].items()}
-    print(f"step {row['step']:4d}: training loss {row['loss']:.2f} nats; of 1,000 test images "
-          "weight averaging errs on "
-          f"{errors['weight-averaging']:.1f} %, MC on {errors['mc']:.1f} %")
+    print(f"step {row['step']:4d}: training loss {row['loss']:.2f} nats; "
+          "errors on 1,000 test images: "
+          f"weight averaging {errors['weight-averaging']:.1f} %, MC {errors['mc']:.1f} %")
 
 # %% [markdown]
 # Three ways to predict with *the same weights*. With $f(x, z)$ the network's outputs:
@@ -153,9 +153,8 @@ for rule in ("weight-averaging", "probabilistic-pooling"):
 difference, error = nll_difference(live["weight-averaging"], live["mc"])
 assert difference > 4 * error                            # the poster's claim, on this small run
 for rule, prediction in live.items():
-    print(f"{SHORT[rule]:22s} is right on {(prediction.label == y_test).mean():.1%} of the "
-          "images; its mean confidence "
-          f"(largest probability) is {prediction.mean.max(axis=1).mean():.1%}")
+    print(f"{SHORT[rule]:22s} is right on {(prediction.label == y_test).mean():.1%}; "
+          f"mean confidence (largest probability) {prediction.mean.max(axis=1).mean():.1%}")
 
 # %% [markdown]
 # MC beats weight averaging, as the poster says, and by far more than chance could do. But see
@@ -359,8 +358,7 @@ for c in stored["comparisons"]:
 
 assert pairs["all", WA][2] < 1e-6 and pairs["all", PP][2] > 0.05 and pairs["ip", WA][2] > 0.05
 shared = round(n * final["all", MC]["error"]) - pairs["all", WA][0]
-print(f"({shared} images fool both MC and weight averaging of lenet-all: they say nothing "
-      "about the difference)")
+print(f"({shared} images fool both rules on lenet-all: they say nothing about the difference)")
 
 # %% [markdown]
 # And for the network trained above, from its own predictions:
@@ -521,7 +519,7 @@ print(f"scatter of runs, if each image was a coin {100 * coins:.2f} %")
 print(f"scatter of runs, measured                 {100 * scatter:.2f} %")
 p_values = [metrics.mcnemar(w[i].astype(bool), w[j].astype(bool))[2] for i in range(SEEDS)
             for j in range(i)]
-print("McNemar's test between two seeds of the same method: p < 0.05 for "
+print("McNemar's test between two seeds of one method: p < 0.05 for "
       f"{sum(p < 0.05 for p in p_values)} of {len(p_values)} pairs, "
       f"smallest p = {min(p_values):.2g}")
 
@@ -626,7 +624,7 @@ for name, before, after, spread in (("network in network", 10.43, 10.27, 0.05),
                                     ("deeply supervised, augmented data", 7.95, 7.71, 0.09)):
     se = 100 * math.hypot(*(metrics.binomial_std_error(v / 100, 10_000)
                             for v in (before, after)))
-    print(f"  {name:34s} {before:5.2f} -> {after:5.2f} ± {spread:.2f} %: difference "
+    print(f"  {name:33s} {before:5.2f} -> {after:5.2f} ± {spread:.2f} %: difference "
           f"{before - after:.2f}, unpaired s.e. {se:.2f}")
     # the published ± cannot contain the luck of the test images
     assert spread < se / 3 and before - after < se
@@ -727,4 +725,4 @@ assert d.mean() > 3 * d.std(ddof=1) / math.sqrt(images)
 try:
     mgn.predict(some, rule="probabilistic-pooling")
 except mb.require.InputError as error:
-    print("the package says:", error)
+    print("the package says:", error, sep="\n")

@@ -363,7 +363,7 @@ std = {name: np.sqrt(prediction.epistemic[:, 0]) * record.scale
        for name, (prediction, *_) in co2_bands.items()}
 for name, s in std.items():
     print(f"{name}: epistemic std {s[:MONTHS].mean():.2f} ppm in the window, {s[-1]:.2f} ppm "
-          "after 39 years, where the mean is off by "
+          "after 39 years, the mean off by "
           f"{record.ppm[-1] - in_ppm(curves[name][0])[-1]:.0f} ppm")
 assert std["relu"][-1] > 2 * std["relu"][:MONTHS].mean()
 assert std["tanh"][-1] < 2 * std["tanh"][:MONTHS].mean()
@@ -519,10 +519,10 @@ for angle in ANGLES:
                  mc.mutual_information.mean()])
 right, sure_mc, sure_average, mean_H, mean_MI = np.array(rows).T
 
-print(f"{MANY} ones, means: turned by   right   confidence: MC   weight averaging   entropy   "
-      "mutual information")
+print(f"means over {MANY} ones")
+print("turned by   right   confidence: MC   weight averaging   entropy   mutual information")
 for angle, *row in zip(ANGLES, *np.array(rows).T, strict=True):
-    print(f"{angle:24d}° {row[0]:9.2f} {row[1]:16.2f} {row[2]:18.2f} {row[3]:9.2f} "
+    print(f"{angle:8d}° {row[0]:7.2f} {row[1]:16.2f} {row[2]:18.2f} {row[3]:9.2f} "
           f"{row[4]:20.2f}")
 assert mean_H[9] > 2 * mean_H[0] and mean_MI[9] > 2 * mean_MI[0] and sure_mc[9] < sure_mc[0]
 assert sure_mc[9] > right[9] + 0.1                           # less sure, but still far too sure
@@ -554,6 +554,7 @@ SCORES = {"entropy": lambda p: p.entropy, "mutual information": lambda p: p.mutu
           "1 - confidence": lambda p: 1 - p.mean.max(axis=1)}
 rng, area = np.random.default_rng(6), {}
 print("AUROC ± s.e. over images, and false alarms where 95 % of the foreign inputs are found")
+print(" " * 43 + "    ".join(f"{group:20s}" for group in foreign))
 for rule, digits in upright.items():
     for name, score in SCORES.items():
         if name == "mutual information" and rule != "mc":
@@ -564,8 +565,7 @@ for rule, digits in upright.items():
             area[rule, name, group] = metrics.auroc(u, v)
             assert np.isclose(area[rule, name, group], auroc_by_pairs(u, v))
             again = [metrics.auroc(rng.choice(u, N), rng.choice(v, N)) for _ in range(50)]
-            cells.append(f"{group} {area[rule, name, group]:.3f} ± "
-                         f"{np.std(again, ddof=1):.3f}, "
+            cells.append(f"{area[rule, name, group]:.3f} ± {np.std(again, ddof=1):.3f}, "
                          f"{100 * metrics.fpr_at_recall(u, v):3.0f} %")
         print(f"{plots.NAMES[rule]:22s} {name:19s} " + "    ".join(cells))
 assert min(area.values()) > 0.6                                      # all of them say something
@@ -574,11 +574,11 @@ assert area["mc", "entropy", "clothes"] > max(area["mc", "mutual information", "
 
 # %%
 shown = {"digits": upright["mc"]} | {group: strange["mc", group] for group in foreign}
+print(f"means over {N:,} images, nats")
 for group, prediction in shown.items():
     print(f"{group:11s} entropy {prediction.entropy.mean():.2f} = expected entropy "
           f"{prediction.expected_entropy.mean():.2f} "
-          f"+ mutual information {prediction.mutual_information.mean():.2f} nats, means over "
-          f"{N:,} images")
+          f"+ mutual information {prediction.mutual_information.mean():.2f}")
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.3))
 for ax, name in zip(axes, ("entropy", "mutual information"), strict=True):
@@ -632,13 +632,13 @@ gap = {key: prediction.mean.max(axis=1).mean() - (prediction.label == y_test).me
        for key, prediction in leaning.items()}
 for key, prediction in leaning.items():
     assert np.isclose(calibration[key].ece, ece_by_hand(prediction.mean, y_test), atol=1e-9)
+print("gap: mean confidence minus share right")
 for angle in (0, 45, 90):
     print(f"turned by {angle}°")
     for rule in plots.NAMES:
         prediction = leaning[rule, angle]
-        print(f"   {plots.NAMES[rule]:22s} error {100 * prediction.error(y_test):5.1f} %, mean "
-              "confidence minus share right "
-              f"{gap[rule, angle]:+.3f}, ECE {calibration[rule, angle].ece:.3f}, nll "
+        print(f"   {plots.NAMES[rule]:22s} error {100 * prediction.error(y_test):5.1f} %, "
+              f"gap {gap[rule, angle]:+.3f}, ECE {calibration[rule, angle].ece:.3f}, nll "
               f"{-prediction.log_likelihood(y_test).mean():.2f} nats")
 assert all(gap[rule, 45] > gap[rule, 0] and gap[rule, 90] > 0.1 for rule in plots.NAMES)
 assert all(gap["mc", angle] < gap["weight-averaging", angle] for angle in (45, 90))
@@ -707,9 +707,9 @@ for name, passes in (("shared", shared), ("independent", single)):
     a, b = passes[:, 1], passes[:, 0]
     covariance = ((a - a.mean()) * (b - b.mean())).mean()
     assert np.isclose((a - b).var(), a.var() + b.var() - 2 * covariance)
-    print(f"{name:12s} P(f falls) = {(a < b).mean():.3f}; std of the difference "
-          f"{(a - b).std():.3f}, "
-          f"of each alone {a.std():.3f} and {b.std():.3f}, correlation "
+    print(f"{name:12s} P(f falls) = {(a < b).mean():.3f}; "
+          f"std of the difference {(a - b).std():.3f}, "
+          f"of each {a.std():.3f} and {b.std():.3f}, correlation "
           f"{covariance / (a.std() * b.std()):+.2f}")
 assert (shared[:, 1] - shared[:, 0]).std() < 0.7 * (single[:, 1] - single[:, 0]).std()
 

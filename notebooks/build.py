@@ -102,6 +102,7 @@ def execute(nb, path, quick=False, on_cell=None):
         client = NotebookClient(nb, km=manager, timeout=CELL_TIMEOUT, record_timing=False,
                                 coalesce_streams=True,
                                 resources={"metadata": {"path": str(path.parent)}}, on_cell_executed=on_cell)
+        client.owns_km = True  # the kernel ends with its notebook
         try:
             client.execute(env=env | {"IPYTHONDIR": profile})
         except CellExecutionError as error:

@@ -118,6 +118,8 @@ def test_formulas_are_typeset_alike_in_jupyter_and_on_web_pages(name):
             continue
         text = re.sub(r"```.*?```|`[^`\n]*`", "", cell.source, flags=re.DOTALL)
         assert text.count("$") % 2 == 0, f"an odd number of $ in {text[:80]!r}"
+        for line in re.sub(r"\$\$.+?\$\$", "", text, flags=re.DOTALL).splitlines():
+            assert line.count("$") % 2 == 0, f"a formula in the text must end on its line: {line!r}"
         for formula in re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+?)\$", text, flags=re.DOTALL):
             inner = formula[0] or formula[1]
             unsafe = r"\\operatorname|\\newcommand|\\\{|(?<!\\left)(?<!\\right)\|"

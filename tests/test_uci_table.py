@@ -194,3 +194,18 @@ def test_huge_tables_are_refused_early(tmp_path, monkeypatch):
     if Path("/dev/zero").exists():
         with pytest.raises(InputError, match="lines of at most 1,000 characters"):
             table.read("/dev/zero", "y")
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_command_line_asks_whether_these_are_classes(tmp_path, capsys, monkeypatch):
+    """One line on stderr, and the work goes on: some numbers are few and whole."""
+    def study(*args, **kwargs):
+        raise InputError("the work began")
+
+    monkeypatch.setattr(command, "study", study)
+    path = tmp_path / "iris.csv"
+    path.write_text("width;species\n" + "".join(f"{i},5;{i % 3}\n" for i in range(30)))
+    assert run("uci", "--csv", str(path), "--target", "species", "--out", str(tmp_path)) == 2
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"minibayes uci: warning: {path}: the target 'species' has only the values 0, 1, 2: ")
+    assert "Categorical()" in warning and error == "minibayes uci: error: the work began"

@@ -101,6 +101,7 @@ class Categorical(Likelihood):
         """y as int64 labels (count,) in 0..outputs-1, or an error that says what is wrong."""
         return targets.labels(name, y, count, outputs)
 
+    @usual
     def nll(self, f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(-log p(y_n | f_n), softmax(f) - onehot(y)).      f (B, C), y (B,) -> (B,), (B, C)"""
         log_p = log_softmax(f)

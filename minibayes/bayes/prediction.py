@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import kernels, own, require
+from .. import kernels, own, require, tables
 from ..floats import quiet, usual
 from . import targets
 from .summary import CategoricalSummary, RegressionSummary, Summary
@@ -43,8 +43,10 @@ class Prediction:
         return self._kept
 
     def __repr__(self) -> str:
-        made = f"{len(self.mean)} inputs by {self.rule}, {self.num_samples} pass(es)"
-        return f"<{type(self).__name__} of {made}>"
+        return str(tables.prediction(self))
+
+    def _repr_html_(self) -> str:
+        return tables.prediction(self).html()
 
 
 class ClassPrediction(Prediction):
@@ -171,7 +173,7 @@ class RegressionPrediction(Prediction):
         found = np.empty((len(wanted), len(mean)))
         for each, out in zip(wanted, found, strict=True):
             with quiet():
-                parts = mean + std * NormalDist().inv_cdf(each)  # the mixture's lies between those of its parts
+                parts = mean + std * NormalDist().inv_cdf(each)  # the mixture's lies between them
             kernels.mixture_quantile(mean, std, weights, each, parts.min(axis=1), parts.max(axis=1), out)
         found = found.reshape(-1, *self.mean.shape)
         return found if several else found[0]

@@ -67,7 +67,7 @@ def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, ru
 
     samples="auto": passes are added until the largest Monte Carlo standard error of `mean` is at most
     `tolerance`, or `max_samples` are done; `num_samples` and `converged` say which. They are the passes of
-    samples=num_samples, only merged in other blocks, which rounds the last digit differently. A rule that
+    samples=num_samples, merged in other blocks: equal up to rounding. A rule that looks at the errors it
     stops on stops a little early when they happen to be small, so the reported error is a few per cent too
     small on average: ask for a smaller one where that matters.
     """
@@ -120,8 +120,8 @@ def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, ru
         warn_of_silence(net, made.constant, done)
     if converged is False:
         cautions.warn(f"after {done} passes the largest standard error of the mean is "
-                      f"{largest_error(summary):.3g}, above the tolerance {tolerance:g}: raise max_samples, or "
-                      "the tolerance", cautions.ConvergenceWarning)
+                      f"{largest_error(summary):.3g}, above the tolerance {tolerance:g}: raise max_samples, "
+                      "or the tolerance", cautions.ConvergenceWarning)
     return made
 
 
@@ -132,8 +132,8 @@ def warn_of_what_is_not_finite(finite: np.ndarray) -> None:
     bad = np.flatnonzero(~finite)
     those = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
     cautions.warn(f"the outputs are NaN or infinite, or their variance is, at {len(bad)} of {len(finite)} "
-                  f"inputs, x[[{those}]]: nothing is known there (label -1, NaN), and the other predictions are "
-                  "as they are; look at the scale of those inputs", cautions.NotFiniteWarning)
+                  f"inputs, x[[{those}]]: nothing is known there (label -1, NaN), and the other predictions "
+                  "are as they are; look at the scale of those inputs", cautions.NotFiniteWarning)
 
 
 def warn_of_silence(net: Runner, constant: np.ndarray, done: int) -> None:

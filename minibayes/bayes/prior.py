@@ -92,9 +92,9 @@ class Normal(Prior, formerly="Prior"):
 class LogUniform(Prior):
     """p(log ||ray||) = const on what shares one z: improper, so there is nothing to draw.
 
-    The prior of variational dropout (Kingma, Salimans and Welling, arXiv 1506.02557), there for single weights.
-    Here it is the length of a ray that is log-uniform, with its direction left alone, so that the KL does not
-    depend on M for rays of more numbers either. Weights without noise have no penalty: that is no KL.
+    The prior of variational dropout (Kingma, Salimans and Welling, arXiv 1506.02557), there for single
+    weights. Here it is the length of a ray that is log-uniform, with its direction left alone, so that the KL
+    does not depend on M for rays of more numbers either. Weights without noise have no penalty: no KL.
     """
 
     def draw(self, rng: np.random.Generator, layer: str, shape: tuple) -> np.ndarray:

@@ -19,7 +19,8 @@ SHARD = 64  # inputs per task of `average`, and at most of what comes before the
 BLOCK_PASSES = 64  # passes gathered at once,
 BLOCK_NUMBERS = 2**22  # and the most numbers of theirs
 TASKS = 16  # with fewer groups of inputs than this, the passes are divided among tasks too
-WAVE = 256  # tasks whose results are handed on before the next are begun
+WAVE = 256  # tasks whose results are handed on before the next are begun: the most,
+WAVE_NUMBERS = 2**22  # and the most numbers of their means
 
 
 def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: Callable, shared: bool,
@@ -44,7 +45,8 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
     groups = parallel.slices(len(x), size)
     rows_at_once, most = route.rows_at_once(x.shape[1:]), at_most(size, outputs)
     if first is None:
-        parts = max(1, min(TASKS // max(1, len(groups)), count))
+        wide = max(2, BLOCK_NUMBERS // (size * outputs))  # with many outputs, merging costs as much as passes
+        parts = max(1, min(TASKS // max(1, len(groups)), count, wide))
         cuts = [count * i // parts for i in range(parts + 1)]
     else:  # a task is one block of passes, or all of them: merged one after another, it is the same
         block = rows_at_once // size if rows_at_once >= 2 * size else most
@@ -80,8 +82,13 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
             for group in groups:
                 own = [h for piece, h in computed if group.start <= piece.start < group.stop]
                 prefixes[group.start] = route.joined(own)
-        for wave in parallel.slices(len(tasks), WAVE):
+        for wave in parallel.slices(len(tasks), tasks_at_once(size * outputs, run.threads)):
             yield from run(task, tasks[wave])
+
+
+def tasks_at_once(numbers: int, threads: int) -> int:
+    """How many tasks, each with the summary of so many numbers, are done before the next are begun."""
+    return max(2 * threads, min(WAVE, WAVE_NUMBERS // numbers))
 
 
 def at_most(inputs: int, outputs: int) -> int:
@@ -124,5 +131,6 @@ def average(program, params: Tree, x: np.ndarray, gather: Callable, pooled: dict
 
     groups = parallel.slices(len(x), SHARD)
     with parallel.pool(program.threads) as run:
-        for wave in parallel.slices(len(groups), WAVE):
+        outputs = int(np.prod(program.output_shape(x.shape[1:])))
+        for wave in parallel.slices(len(groups), tasks_at_once(SHARD * outputs, run.threads)):
             yield from run(task, groups[wave])

@@ -6,8 +6,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .. import require
+from .. import require, tables
 from ..floats import usual
+from ..own import Fixed
 from . import passes
 from .key import Key, Rows, as_key, layer_id
 from .layers import Layer, ShapeError, check_layer
@@ -47,8 +48,10 @@ class Network:
         return _build, (type(self), self.input_shape, dict(self.layers))
 
     def __repr__(self) -> str:
-        shape = "" if self.input_shape is None else f"{self.input_shape}, "
-        return f"Network({shape}{', '.join(f'{name}={layer!r}' for name, layer in self.layers.items())})"
+        return str(tables.network(self))
+
+    def _repr_html_(self) -> str:
+        return tables.network(self).html()
 
     def shapes(self, input_shape: tuple) -> dict:
         """{name: (shape in, shape out)} for one example of `input_shape`; an error if one does not fit."""
@@ -62,7 +65,7 @@ class Network:
                     wanted = f"layer {name!r} ({type(layer).__name__}) {getattr(error, 'wanted', error)}"
                     raise ShapeError(wanted, getattr(error, "got", ""), name) from None
                 shape = shapes[name][1]
-            self._shapes[input_shape] = shapes
+            self._shapes[input_shape] = Fixed(shapes)
         return self._shapes[input_shape]
 
     def output_shape(self, input_shape: tuple) -> tuple:
@@ -231,7 +234,7 @@ class Network:
 
 def check_network(net: object) -> Network:
     if not isinstance(net, Network):
-        raise require.InputError(f"net must be an nn.Network, got {net!r}")
+        raise require.InputError(f"net must be an nn.Network, got {type(net).__name__}")
     return net
 
 

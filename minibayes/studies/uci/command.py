@@ -52,7 +52,8 @@ class UCI(Study, name="uci", about="the published regression benchmark on Boston
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("--data", choices=TABLES, help="one of the two data sets (default: both)")
         parser.add_argument("--csv", metavar="FILE",
-                            help="a table of your own instead: names in the first line, then numbers")
+                            help="a table of your own instead: names in the first line, then numbers, in any "
+                                 "units; separated by commas, semicolons or tabs")
         parser.add_argument("--target", metavar="COLUMN",
                             help="with --csv: the column to predict from all others")
 

@@ -59,8 +59,8 @@ def read(path: str | os.PathLike, target: str) -> data.Table:
     if names[0] == "":
         count = table[:, 0] - table[0, 0]
         if table[0, 0] not in (0, 1) or (count != np.arange(len(table))).any():
-            raise require.InputError(f"{path}: every column must have a name in the header, column 1 has none "
-                                     "and does not count the rows")
+            raise require.InputError(f"{path}: every column must have a name in the header, column 1 has "
+                                     "none and does not count the rows")
         names, table = names[1:], table[:, 1:]
     at = names.index(target)
     y = table[:, at].copy()
