@@ -4,21 +4,21 @@ import importlib
 import sys
 from types import ModuleType
 
-from . import bayes, cautions, checks, data, metrics, models, nn, truth
+from . import bayes, cautions, data, metrics, models, nn, truth
 from .model import BayesianNetwork, load
 from .require import InputError
 from .training import DivergenceError
 
 __version__ = "0.1.0"
-__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "cautions", "checks", "data", "load",
-           "metrics", "models", "nn", "truth"]
+
+LATER = ("bench", "checks", "plots", "studies")  # not everybody needs them, and some bring matplotlib
+__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "cautions", "data", "load", "metrics",
+           "models", "nn", "truth", *LATER]
 
 # Names of version 0.1: bayes.exact and bayes.hmc are rooms of their own now.
 for _name in ("exact", "hmc"):
     setattr(bayes, _name, getattr(truth, _name))
     sys.modules[f"{bayes.__name__}.{_name}"] = getattr(truth, _name)
-
-LATER = ("bench", "plots", "studies")  # they take long to import, with matplotlib: when they are asked for
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -115,24 +115,30 @@ class Run:
         if self._memory is None:  # for the shards of a whole batch: an epoch's last is shorter
             most = len(parallel.slices(self.batch_size, self.shard))
             self._memory = StepMemory(self.optimizer, state.params, most)
-        out = self._memory.grads(len(cuts))
+        memory = self._memory
 
-        def shard(i):
+        def shard(task):
+            i, out = task
             x, y, eps = self.batch(rows[cuts[i]], objective.net)
             with quiet_overflow():
-                nll, grads = objective.data_term(state.params, x, y, eps, B, out=out[i])
+                nll, grads = objective.data_term(state.params, x, y, eps, B, out=out)
             for name in objective.net.learned:
                 for p, g in objective.net.layers[name].phi(grads[name]).items():
-                    out[i][name][p][...] = g
+                    out[name][p][...] = g
             return nll
 
-        nlls = pool(shard, range(len(cuts)))
         decay, rest, slopes = objective.kl_split(state.params)
+        nlls = []
+        for wave in memory.waves(len(cuts)):
+            if nlls:  # there was a wave before: its gradients make room
+                pool(call, memory.fold(pool.threads, slopes))
+                slopes = None
+            nlls += pool(shard, wave)
         # The new state goes into other arrays than the old: what an interrupt finds is never half written.
-        updates, params, optimizer = self._memory.begin(
-            state.params, state.optimizer, len(cuts), pool.threads, decay, slopes)
-        pool(lambda task: task(), updates)
-        terms = objective.terms_of(nlls, B, objective.num_data * (self._memory.penalty() + rest))
+        updates, params, optimizer = memory.begin(
+            state.params, state.optimizer, memory.filled, pool.threads, decay, slopes)
+        pool(call, updates)
+        terms = objective.terms_of(nlls, B, objective.num_data * (memory.penalty() + rest))
         return terms, params, optimizer
 
     def compare(self, state: State, rows: np.ndarray, terms: Terms, params: dict) -> None:
@@ -149,6 +155,10 @@ class Run:
 def quiet_overflow() -> np.errstate:
     """A run that diverges overflows before its loss does: one DivergenceError, no warnings. By thread."""
     return np.errstate(over="ignore", invalid="ignore")
+
+
+def call(task: Callable) -> None:
+    task()
 
 
 def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: int, batch_size: int,

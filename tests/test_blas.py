@@ -89,7 +89,7 @@ def test_the_first_file_with_a_product():
 def test_a_library_that_was_loaded_first(tmp_path):
     """A BLAS that another package brought along before is not taken in place of NumPy's own."""
     own = Path(blas.NUMPY.path)
-    other = tmp_path / ("libscipy_openblas" + "0" * (len(own.stem) - 17) + ".so")  # a copy under a name of its own, inside too
+    other = tmp_path / ("libopenblas" + "0" * (len(own.stem) - 11) + ".so")  # a copy under a name of its own, inside too
     other.write_bytes(own.read_bytes().replace(own.name.encode() + b"\0", other.name.encode() + b"\0"))
     code = """
 import ctypes, sys

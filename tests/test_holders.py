@@ -106,7 +106,7 @@ def test_limits_of_others_are_kept():
 
 def test_a_number_that_changes_in_the_middle_of_a_run():
     """Work of a pool has one thread although something else sets the number meanwhile."""
-    (blas,) = hold.libraries().values()
+    blas = hold.libraries()[hold.NUMPY.path]
     with threadpool_limits(3, "blas"):
         with parallel.pool(2) as run:
             blas.set(3)
@@ -122,7 +122,7 @@ FITS = """
 import threading, hashlib, sys
 import numpy as np, minibayes as mb, threadpoolctl
 from minibayes.fast import hold
-(blas,) = hold.libraries().values()
+blas = hold.libraries()[hold.NUMPY.path]
 before = blas.get()
 x, y = np.random.default_rng(0).random((96, 28, 28, 1), np.float32), np.arange(96) % 10
 seen, bits = [], []

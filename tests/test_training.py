@@ -102,7 +102,8 @@ def whole():
 # ---------------------------------------------------------------------------------------------------- interrupted and resumed
 
 PLACES = {  # what raises, and whether it does its work first
-    "before a step": (training.Run, "step", False), "after a step": (training.Run, "step", True), "noise": (nn.Network, "draw_rows", False),
+    "before a step": (training.Run, "step", False), "after a step": (training.Run, "step", True),
+    "noise": (fast_program.Program, "draw_rows", False),
     "gradient": (bayes.Objective, "data_term", True), "beside the update": (bayes.Objective, "terms_of", True),
 }
 
@@ -413,7 +414,7 @@ def test_the_environment_sets_the_threads(monkeypatch):
 
 def masks(monkeypatch, batch, shard, **options):
     """{(pass, example, layer): z as bytes} of every z that a fit drew."""
-    drawn, original, lock = {}, nn.Network.draw_rows, threading.Lock()
+    drawn, original, lock = {}, fast_program.Program.draw_rows, threading.Lock()
 
     def recorded(self, key, input_shape, rows, shared=False):
         z = original(self, key, input_shape, rows, shared)
@@ -425,7 +426,7 @@ def masks(monkeypatch, batch, shard, **options):
         return z
 
     with monkeypatch.context() as patch:
-        patch.setattr(nn.Network, "draw_rows", recorded)
+        patch.setattr(fast_program.Program, "draw_rows", recorded)
         patch.setattr(training, "SMALL", 0)
         patch.setattr(training, "SHARD", shard)
         model = mb.BayesianNetwork(conv_net(options.pop("noise")))

@@ -1,1 +1,1 @@
-"""`python -m minibayes bench`: speed on this machine as ratios, against its own sgemm peak and, if it is installed, PyTorch."""
+"""`python -m minibayes bench`: speed as ratios, against this machine's own sgemm peak and PyTorch, if any."""

@@ -18,7 +18,7 @@ from .start import memory, start
 from .timing import Sgemm, interleaved
 
 
-def processor():
+def processor() -> str:
     try:
         with open("/proc/cpuinfo") as lines:
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -26,7 +26,7 @@ def processor():
         return platform.processor() or platform.machine()
 
 
-def candidates(threads, quick):
+def candidates(threads: int, quick: bool) -> dict:
     """{row: (callable, unit count)}: a row's seconds divided by its count are what is reported."""
     count = 128 if quick else 256
     rows = {
@@ -58,8 +58,8 @@ PEERS = {  # row here: names there (the fastest counts), unit count
 }
 
 
-def layers(repeats=30):
-    """{stage: {forward_us, backward_us}} an image: the stages of one shard of 32 images on one thread, medians."""
+def layers(repeats: int = 30) -> dict:
+    """{stage: {forward_us, backward_us}} an image, medians: the stages of 32 images on one thread."""
     net = Program(models.lenet("all"))
     params, (x, _) = net.init(0), work.digits(32)
     times = {}
@@ -81,10 +81,11 @@ def layers(repeats=30):
             z = sample(nn.Key(0, t), x.shape)
             f, caches = net.forward(params, x, z)
             net.backward(params, caches, f, want_dx=False)
-    return {name: {way: statistics.median(v) * 1e6 / len(x) for way, v in ways.items()} for name, ways in times.items()}
+    return {name: {way: statistics.median(v) * 1e6 / len(x) for way, v in ways.items()}
+            for name, ways in times.items()}
 
 
-def measure(threads, quick, progress=False):
+def measure(threads: int, quick: bool, progress: bool = False) -> dict:
     """The dict that --json prints."""
     sgemm, rounds = Sgemm(), 3 if quick else 9
     rows = candidates(threads, quick)
@@ -105,18 +106,22 @@ def measure(threads, quick, progress=False):
     peak = gflops * 1e9
 
     result = {
-        "machine": {"cpu": processor(), "processors": os.cpu_count(), "threads": threads, "sgemm_gflops": gflops,
-                    "versions": versions() | {"torch": peer.version}},
+        "machine": {"cpu": processor(), "processors": os.cpu_count(), "threads": threads,
+                    "sgemm_gflops": gflops, "versions": versions() | {"torch": peer.version}},
         "train": {"step_ms": s["train"] * 1e3, "images_per_s": work.BATCH / s["train"],
                   "fraction_of_peak": work.TRAIN_FLOP * work.BATCH / s["train"] / peak, "layers": layers()},
         "mc": {"us_per_image": s["mc"] * 1e6, "fraction_of_peak": work.MC_FLOP * 50 / s["mc"] / peak,
                "ratio_to_passes": s["mc"] / (50 * s["mc one pass"])},
-        "mc_kernel": {"us_per_image": s["mc kernel"] * 1e6, "shared_us_per_image": s["mc kernel shared"] * 1e6,
-                      "speedup": s["mc"] / s["mc kernel"], "shared_speedup": s["mc"] / s["mc kernel shared"]},
-        "mlp": {"step_ms": s["mlp train"] * 1e3, "us_per_image": s["mlp mc"] * 1e6, "shared_us_per_image": s["mlp mc shared"] * 1e6,
+        "mc_kernel": {"us_per_image": s["mc kernel"] * 1e6,
+                      "shared_us_per_image": s["mc kernel shared"] * 1e6,
+                      "speedup": s["mc"] / s["mc kernel"],
+                      "shared_speedup": s["mc"] / s["mc kernel shared"]},
+        "mlp": {"step_ms": s["mlp train"] * 1e3, "us_per_image": s["mlp mc"] * 1e6,
+                "shared_us_per_image": s["mlp mc shared"] * 1e6,
                 "shared_speedup": s["mlp mc"] / s["mlp mc shared"]},
         "tiny": {"step_us": s["tiny train"] * 1e6, "predict_s": s["tiny predict"]},
-        "scaling": {"train_speedup": s["train 1 thread"] / s["train"], "mc_speedup": s["mc 1 thread"] / s["mc"]},
+        "scaling": {"train_speedup": s["train 1 thread"] / s["train"],
+                    "mc_speedup": s["mc 1 thread"] / s["mc"]},
         "start": start(),
         "memory": memory(quick),
         "peer": {"available": peer.reason is None, "reason": peer.reason},
@@ -129,7 +134,7 @@ def measure(threads, quick, progress=False):
     return result
 
 
-def table(r):
+def table(r: dict) -> str:
     """The printed form: every row with what it counts."""
     machine, peer = r["machine"], r["peer"]
 
@@ -137,16 +142,21 @@ def table(r):
         return f"{peer[name]['ratio']:.1f} x" if peer["available"] else "-"
 
     rows = [
-        ("train step, LeNet-all, batch 64", f"{r['train']['step_ms']:.2f} ms", f"{r['train']['fraction_of_peak']:.2f}", times("train")),
-        ("MC T = 50, noise per patch, an image", f"{r['mc']['us_per_image']:.0f} us", f"{r['mc']['fraction_of_peak']:.2f}", times("mc")),
+        ("train step, LeNet-all, batch 64", f"{r['train']['step_ms']:.2f} ms",
+         f"{r['train']['fraction_of_peak']:.2f}", times("train")),
+        ("MC T = 50, noise per patch, an image", f"{r['mc']['us_per_image']:.0f} us",
+         f"{r['mc']['fraction_of_peak']:.2f}", times("mc")),
         ("   its cost over 50 single passes", f"{r['mc']['ratio_to_passes']:.2f}", "", ""),
-        ("MC T = 50, noise per kernel, an image", f"{r['mc_kernel']['us_per_image']:.0f} us", "", times("mc kernel")),
-        ("   faster than per patch; and shared", f"{r['mc_kernel']['speedup']:.1f} x; {r['mc_kernel']['shared_speedup']:.1f} x", "", ""),
+        ("MC T = 50, noise per kernel, an image",
+         f"{r['mc_kernel']['us_per_image']:.0f} us", "", times("mc kernel")),
+        ("   faster than per patch; and shared",
+         f"{r['mc_kernel']['speedup']:.1f} x; {r['mc_kernel']['shared_speedup']:.1f} x", "", ""),
         ("train step, 784-1024-1024-10, batch 64", f"{r['mlp']['step_ms']:.2f} ms", "", times("mlp train")),
         ("MC T = 50 of it, an image", f"{r['mlp']['us_per_image']:.0f} us", "", times("mlp mc")),
         ("   shared noise faster by", f"{r['mlp']['shared_speedup']:.1f} x", "", ""),
         ("train step, 13-50-1, batch 128, Adam", f"{r['tiny']['step_us']:.0f} us", "", times("tiny train")),
-        ("T = 10,000 of it, 51 points (loop there)", f"{r['tiny']['predict_s'] * 1e3:.0f} ms", "", times("tiny predict")),
+        ("T = 10,000 of it, 51 points (loop there)",
+         f"{r['tiny']['predict_s'] * 1e3:.0f} ms", "", times("tiny predict")),
         ("   (one batch of all passes there)", "", "", times("tiny predict at once")),
         (f"{machine['threads']} threads over 1: train; MC",
          f"{r['scaling']['train_speedup']:.2f} x; {r['scaling']['mc_speedup']:.2f} x", "", ""),
@@ -154,21 +164,27 @@ def table(r):
         ("peak memory: T = 10; T = 1000; mnist --quick",
          "; ".join("-" if v is None else f"{v:.0f} MB" for v in r["memory"].values()), "", ""),
     ]
-    lines = [f"{machine['cpu']}, {machine['threads']} of {machine['processors']} processors, sgemm {machine['sgemm_gflops']:.0f} GFLOP/s",
-             f"peer: PyTorch {machine['versions']['torch']} eager, the better memory format" if peer["available"]
-             else f"peer: none ({peer['reason']})", "",
+    lines = [f"{machine['cpu']}, {machine['threads']} of {machine['processors']} processors, "
+             f"sgemm {machine['sgemm_gflops']:.0f} GFLOP/s",
+             f"matrix products: {machine['versions']['blas']}",
+             f"peer: PyTorch {machine['versions']['torch']} eager, the better memory format"
+             if peer["available"] else f"peer: none ({peer['reason']})", "",
              common.table(("work", "here", "of peak", "PyTorch takes"), rows), "",
              "where a training step goes, us an image on one thread (forward + backward): " + ", ".join(
-                 f"{name} {sum(ways.values()):.0f}" for name, ways in r["train"]["layers"].items() if sum(ways.values()) >= 0.5),
-             "of peak: arithmetic of the dense products (13.2 MFLOP an image for a step, 4.0 for a pass) at NumPy's own sgemm rate = 1.",
-             "medians of interleaved repetitions; equal nets, shuffled batches, noise positions; conv1 once for all T on both sides."]
+                 f"{name} {sum(ways.values()):.0f}" for name, ways in r["train"]["layers"].items()
+                 if sum(ways.values()) >= 0.5),
+             "of peak: arithmetic of the dense products (13.2 MFLOP an image for a step, 4.0 for a pass) at "
+             "NumPy's own sgemm rate = 1.",
+             "medians of interleaved repetitions; equal nets, shuffled batches, noise positions; conv1 once "
+             "for all T on both sides."]
     return "\n".join(lines)
 
 
-class Bench(Command, name="bench", about="speed on this machine as ratios: against its own sgemm peak, and against "
-            "PyTorch if it is installed"):
+class Bench(Command, name="bench", about="speed on this machine as ratios: against its own sgemm "
+            "peak, and against PyTorch if it is installed"):
     def options(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--quick", action="store_true", help="fewer repetitions, no memory of the main job")
+        parser.add_argument("--quick", action="store_true",
+                            help="fewer repetitions, no memory of the main job")
         parser.add_argument("--json", action="store_true", help=JSON_HELP)
         parser.add_argument("--threads", type=int, metavar="N", help=THREADS_HELP)
 

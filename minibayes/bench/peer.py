@@ -1,26 +1,29 @@
 """The same networks, batches, noise positions and arithmetic in PyTorch eager, in a process of their own.
 
-Run as a script with the number of threads: it prints "ready" or why it cannot, then answers each line NAME on stdin with the seconds that
-the work of that name took. A separate process keeps its threads from spinning while ours work. PyTorch is no dependency of minibayes.
+Run as a script with the number of threads: it prints "ready" or why it cannot, then answers each line NAME on
+stdin with the seconds that the work of that name took. A separate process keeps its threads from spinning
+while ours work. PyTorch is no dependency of minibayes.
 """
 
 import itertools
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 
 class Peer:
-    """The process; `peer(name)` is a callable that makes it do that work once, `reason` says why there is none."""
+    """The process; `peer(name)` is a callable that makes it work once, `reason` says why there is none."""
 
-    def __init__(self, threads):
-        self.process = subprocess.Popen([sys.executable, "-m", "minibayes.bench.peer", str(threads)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    def __init__(self, threads: int):
+        self.process = subprocess.Popen([sys.executable, "-m", "minibayes.bench.peer", str(threads)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True)
         answer = self.process.stdout.readline().strip()
         self.version = answer.removeprefix("ready ") if answer.startswith("ready ") else None
         self.reason = None if self.version else answer or "it could not be started"
 
-    def __call__(self, name):
+    def __call__(self, name: str) -> Callable[[], None]:
         def work():
             self.process.stdin.write(name + "\n")
             self.process.stdin.flush()
@@ -28,12 +31,12 @@ class Peer:
                 raise RuntimeError(f"the PyTorch process ended while it measured {name}")
         return work
 
-    def close(self):
+    def close(self) -> None:
         self.process.stdin.close()
         self.process.wait()
 
 
-def works(torch):
+def works(torch: object) -> dict[str, Callable]:
     """{name: callable}: each does the work of its namesake in work.py."""
     F = torch.nn.functional
     generator = torch.Generator().manual_seed(0)
@@ -139,11 +142,12 @@ def works(torch):
 
     return {"train": train_lenet(False), "train channels-last": train_lenet(True),
             "mc": mc_lenet(False), "mc channels-last": mc_lenet(True),
-            "mc kernel": mc_lenet(True, dropout=F.dropout2d), "mlp train": train_mlp(), "mlp mc": mc_mlp(), "tiny train": train_tiny(),
+            "mc kernel": mc_lenet(True, dropout=F.dropout2d), "mlp train": train_mlp(),
+            "mlp mc": mc_mlp(), "tiny train": train_tiny(),
             "tiny predict": predict_tiny(), "tiny predict at once": predict_tiny(at_once=True)}
 
 
-def serve(threads):
+def serve(threads: int) -> None:
     try:
         import torch
     except ImportError:

@@ -1,4 +1,4 @@
-"""Fresh processes: import time, the first training step with and without a Numba cache, and peak resident memory."""
+"""Fresh processes: import time, the first training step with and without a Numba cache, and peak memory."""
 
 import os
 import subprocess
@@ -33,24 +33,25 @@ sys.exit(status)
 """
 
 
-def child(code, *args, **environment):
+def child(code: str, *args: object, **environment: str) -> float:
     """The number that a fresh Python process prints last."""
-    done = subprocess.run([sys.executable, "-c", code, *map(str, args)], env=os.environ | environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, *map(str, args)], env=os.environ | environment,
+                          capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"a fresh process failed: {done.stderr.strip().splitlines()[-1]}")
     return float(done.stdout.strip().splitlines()[-1])
 
 
-def start():
-    """{import_s, first_step_cold_s, first_step_warm_s}: the first steps count from the start of the import."""
+def start() -> dict[str, float]:
+    """{import_s, first_step_cold_s, first_step_warm_s}: both steps count from the import on."""
     with tempfile.TemporaryDirectory() as cache:
         cold = child(FIRST_STEP, NUMBA_CACHE_DIR=cache)
         return {"import_s": min(child(IMPORT) for _ in range(3)), "first_step_cold_s": cold,
                 "first_step_warm_s": min(child(FIRST_STEP, NUMBA_CACHE_DIR=cache) for _ in range(2))}
 
 
-def memory(quick):
-    """Peak resident MB of predict at T = 10 and T = 1000, and of the main job in quick form (not measured in a quick run)."""
+def memory(quick: bool) -> dict:
+    """Peak resident MB of predict at T = 10 and T = 1000, and of the main job --quick (not if quick)."""
     result = {"predict_10_mb": child(MEMORY, 10), "predict_1000_mb": child(MEMORY, 1000), "main_job_mb": None}
     if not quick:
         with tempfile.TemporaryDirectory() as out:

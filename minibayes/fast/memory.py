@@ -12,11 +12,16 @@ from .parallel import slices
 from .stages import Tree
 from .update import FLAT
 
+ROOM = 2**24  # numbers of all the shards' gradients that are kept side by side until they are added,
+FEWEST = 4  # or so many shards' where one has more: beside two sets of parameters and slots, not much
 HOP = 2**16  # numbers that a thread updates at least: for fewer, waking it would cost more than it saves
 
 
 class StepMemory:
     """The arrays of a training step for batches of at most `count` shards; parameters lie end to end in each.
+
+    Where there is no room for the gradients of all shards they come in waves: before the next one those there
+    are added into the first, in the order of the shards. So the sum has the same bits with any room.
 
     Parameters and optimizer state have two sets of arrays: the old state stays whole until the new one is.
     """
@@ -31,7 +36,8 @@ class StepMemory:
         self.dtype = next(iter(dtypes.values()))
         self.bounds = np.concatenate([[0], np.cumsum([int(np.prod(shape)) for *_, shape in self._leaves])])
         self._size = int(self.bounds[-1])
-        self._grads = np.empty((count, self._size), self.dtype)
+        self.filled = 0  # the trees that are filled after the last wave
+        self._grads = np.empty((min(count, max(FEWEST, ROOM // self._size)), self._size), self.dtype)
         self._grad_trees = [self._tree(row) for row in self._grads]
         self._penalty = np.zeros(-(-self._size // CHUNK))
         self._decay, self._decays = None, None  # as given, and as an array
@@ -50,6 +56,29 @@ class StepMemory:
                                      f"{count}: give it the number of shards of a full batch")
         return self._grad_trees[:count]
 
+    def waves(self, count: int) -> list[list[tuple[int, Tree]]]:
+        """[(shard, the tree for its gradients), ...] for each wave of `count` shards; between two, `fold`."""
+        rows = len(self._grads)
+        waves = [list(enumerate(self._grad_trees[:min(count, rows)]))]
+        for first in range(rows, count, max(1, rows - 1)):
+            shards = range(first, min(first + rows - 1, count))
+            waves.append(list(zip(shards, self._grad_trees[1:], strict=False)))
+        self.filled = len(waves[-1]) + (len(waves) > 1)  # with the sum of what came before
+        return waves
+
+    def fold(self, parts: int, rest: Tree | None = None) -> list[Callable]:
+        """Tasks that add all gradients here into the first, (grads[0] + rest) + grads[1] + ..."""
+        self._add(rest)
+        return [partial(self._fold, rows) for rows in slices(self._size, max(HOP, -(-self._size // parts)))]
+
+    def _fold(self, rows):
+        for more in self._grads[1:]:
+            self._grads[0, rows] += more[rows]
+
+    def _add(self, rest):
+        for layer, param, array in leaves(rest or {}):
+            self._grad_trees[0][layer][param] += array
+
     def begin(self, params: Tree, state: dict, count: int, parts: int, decay: Tree, rest: Tree | None = None
               ) -> tuple[list[Callable], Tree, dict]:
         """(tasks, params', state') from the gradients of the first `count` shards and that of the KL:
@@ -60,10 +89,8 @@ class StepMemory:
         once, fills params' and state'. With an optimizer of the user's own the step is its `update` of g,
         taken here: there are no tasks.
         """
-        trees = self.grads(count)
-        if rest:
-            for layer, param, array in leaves(rest):
-                trees[0][layer][param] += array
+        self.grads(count)
+        self._add(rest)
         decay = [decay[layer].get(param, 0.0) if layer in decay else 0.0 for layer, param, _ in self._leaves]
         if decay != self._decay:  # most often it is the last step's
             self._decay, self._decays = decay, np.array(decay, self.dtype)

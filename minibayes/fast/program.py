@@ -35,6 +35,8 @@ from .routes import KernelRoute, SingleRoute, StageRoute
 from .shared_route import SharedRoute
 from .stages import DenseStack, Plain, Tree, Workspace, in_rows
 
+DEPTH = 5  # dense layers of one compiled call at most: each number of them is compiled for itself
+
 
 class Program(Network):
     """The network `net`, computed in stages; `passes` and `average` use `threads` threads (see parallel)."""
@@ -147,9 +149,10 @@ def stages_of(net: Network) -> list[Plain]:
         if type(layer) is Conv2d and usual(layer, Outputs) and names and fits(net.layers[names[0]]):
             stages.append(ConvPool(name, layer, net.layers[names.pop(0)]))
         elif type(layer) is Dense and usual(layer, Inputs):
-            if isinstance(last, DenseStack) and name not in net.noisy[:1]:
+            room = isinstance(last, DenseStack) and len(last.layers) < DEPTH
+            if room and name not in net.noisy[:1]:
                 last.append(name, layer)
-            else:  # the first noise begins a stage
+            else:  # the first noise begins a stage, too
                 stages.append(DenseStack(name, layer))
         elif type(layer) is ReLU and isinstance(last, DenseStack):
             last.append_relu()

@@ -58,7 +58,7 @@ def pooled_conv_dM(delta, arg, size, pool_stride, x, lines, value, offset, dM):
     within = np.empty(size * size, np.uint64)  # where the places of a window lie, from its first: a table, as divisions are slow
     for w in range(size * size):
         within[w] = w // size * row * L + w % size * place
-    for c in range(K):
+    for c in range(K):  # np.uint64 of a loop's number: compiled it is one already; without Numba, NumPy 1 made floats of mixed integers
         count = 0
         for n in range(N):
             for p in range(P):
@@ -77,8 +77,9 @@ def pooled_conv_dM(delta, arg, size, pool_stride, x, lines, value, offset, dM):
             o0, o1, o2, o3 = offset[s], offset[s + 1], offset[s + 2], offset[s + 3]
             o4, o5, o6, o7 = offset[s + 4], offset[s + 5], offset[s + 6], offset[s + 7]
             for di in range(k):
-                o, d = di * run, di * line
-                for r in range(run):
+                o, d = np.uint64(di) * run, np.uint64(di) * line
+                for i in range(run):
+                    r = np.uint64(i)
                     out[o + r] += ((v0 * x[o0 + d + r] + v1 * x[o1 + d + r] + v2 * x[o2 + d + r] + v3 * x[o3 + d + r])
                                    + (v4 * x[o4 + d + r] + v5 * x[o5 + d + r] + v6 * x[o6 + d + r] + v7 * x[o7 + d + r]))
 
@@ -114,8 +115,9 @@ def pooled_conv_dx(delta, arg, size, pool_stride, M, stride, value, offset, dx):
                         o0, o1, o2, o3 = offset[s], offset[s + 1], offset[s + 2], offset[s + 3]
                         o4, o5, o6, o7 = offset[s + 4], offset[s + 5], offset[s + 6], offset[s + 7]
                         for di in range(k):
-                            o, d = at + di * line, di * run
-                            for r in range(run):
+                            o, d = at + np.uint64(di) * line, np.uint64(di) * run
+                            for i in range(run):
+                                r = np.uint64(i)
                                 out[o + r] += ((v0 * m[o0 + d + r] + v1 * m[o1 + d + r] + v2 * m[o2 + d + r] + v3 * m[o3 + d + r])
                                                + (v4 * m[o4 + d + r] + v5 * m[o5 + d + r] + v6 * m[o6 + d + r] + v7 * m[o7 + d + r]))
 

@@ -205,7 +205,8 @@ def output_folder(path: str) -> Path:
 def versions() -> dict[str, str]:
     """The versions a result depends on, and the processor."""
     return {"minibayes": __version__, "python": platform.python_version(), "machine": platform.machine(),
-            "numpy": metadata.version("numpy"), "numba": metadata.version("numba"), "blas": parallel.bound_blas()}
+            "numpy": metadata.version("numpy"), "numba": metadata.version("numba"),
+            "blas": parallel.bound_blas()}
 
 
 def to_json(result: dict) -> str:
