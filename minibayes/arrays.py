@@ -1,7 +1,7 @@
-"""Arrays as `metrics` takes them: rows of numbers, flags, labels, probabilities; or one line that says why not.
+"""Arrays as `metrics` takes them: rows of numbers, flags, labels, probabilities; or one line that says why.
 
-A row of N numbers may come as (N,), (N, 1), (1, N) or a list: of two such shapes broadcasting would make N x N
-numbers.
+A row of N numbers may come as (N,), (N, 1), (1, N) or a list: of two such shapes broadcasting would make
+N x N numbers.
 """
 
 import numpy as np

@@ -109,6 +109,7 @@ def check_end(runner: object, params: dict, likelihood: object, x: np.ndarray, y
                       f"have {of_zero:.3g}. Lower the learning rate, and look at the scale of x and y",
                       cautions.FitWarning)
     elif flat and (x != x[:1]).any() and (y != y[:1]).any():
-        cautions.warn(f"the run ended with outputs that are one constant, {np.round(f[0], 4).tolist()}, "
-                      "whatever the input: nothing was learned of x. Are all units of a layer dead? Lower the "
-                      "learning rate, and look at the scale of x and y", cautions.FitWarning)
+        one = np.round(f[0], 4).tolist()
+        cautions.warn(f"the run ended with outputs that are one constant, {one}, "
+                      "whatever the input: nothing was learned of x. Are all units of a layer dead? Lower "
+                      "the learning rate, and look at the scale of x and y", cautions.FitWarning)

@@ -54,8 +54,8 @@ def _check_text(name, y):
         return
     if y.size and isinstance(y.flat[0], (str, bytes)):
         raise require.InputError(f"{name} must be an array of real numbers, got dtype {y.dtype}, such as "
-                                 f"{str(y.flat[0])!r}: names, {name} = np.unique({name}, return_inverse=True) "
-                                 "makes numbers of them")
+                                 f"{str(y.flat[0])!r}: names, {name} = np.unique({name}, "
+                                 "return_inverse=True) makes numbers of them")
 
 
 # support: what numbers y may be, and how that is said.
