@@ -193,6 +193,7 @@ def mcnemar(wrong_a: Sequence[bool], wrong_b: Sequence[bool]) -> tuple[int, int,
     return only_a, only_b, min(1.0, 2 * binomial_tail(min(only_a, only_b), only_a + only_b))
 
 
+@usual
 def binomial_tail(most: int, n: int) -> float:
     """P(X <= most), X ~ Binomial(n, 1/2).
 

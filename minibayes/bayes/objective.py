@@ -11,7 +11,7 @@ import numpy as np
 from .. import require
 from ..floats import usual
 from ..nn.network import Network
-from ..own import settle
+from ..own import fixed, settle
 from . import kl
 from .likelihood import Likelihood
 from .prior import Prior
@@ -84,7 +84,7 @@ class Objective:
     def kl_split(self, params: dict) -> tuple[dict, float, dict]:
         """KL/N as `kl.split` gives it; asked for only once where nothing learned can change it."""
         if self._constant is None:
-            settle(self, _constant=kl.split(self.net, params, self.prior, self.num_data)
+            settle(self, _constant=tuple(map(fixed, kl.split(self.net, params, self.prior, self.num_data)))
                    if kl.pure_decay(self.net, self.prior) else False)
         if self._constant:
             return self._constant

@@ -17,10 +17,10 @@ from .stages import Tree, in_rows
 
 SHARD = 64  # inputs per task of `average`, and at most of what comes before the first noise
 BLOCK_PASSES = 64  # passes gathered at once,
-BLOCK_NUMBERS = 2**22  # and the most numbers of theirs
+BLOCK_NUMBERS = 2**21  # and the most numbers of theirs
 TASKS = 16  # with fewer groups of inputs than this, the passes are divided among tasks too
 WAVE = 256  # tasks whose results are handed on before the next are begun: the most,
-WAVE_NUMBERS = 2**22  # and the most numbers of their means
+WAVE_NUMBERS = 2**20  # and the most numbers of their means
 
 
 def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: Callable, shared: bool,
@@ -45,7 +45,7 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
     groups = parallel.slices(len(x), size)
     rows_at_once, most = route.rows_at_once(x.shape[1:]), at_most(size, outputs)
     if first is None:
-        wide = max(2, BLOCK_NUMBERS // (size * outputs))  # with many outputs, merging costs as much as passes
+        wide = max(2, WAVE_NUMBERS // (size * outputs))  # with many outputs, merging costs as much as passes
         parts = max(1, min(TASKS // max(1, len(groups)), count, wide))
         cuts = [count * i // parts for i in range(parts + 1)]
     else:  # a task is one block of passes, or all of them: merged one after another, it is the same
