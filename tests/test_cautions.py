@@ -40,8 +40,10 @@ def column(values, j=1):
 
 MINUTES = 29_000_000 + np.arange(N)
 RAW = {
-    "a clock": (column(MINUTES), r"cannot tell apart: column 1: of 200 different numbers \d+ are left in float32"),
-    "whole numbers": (np.stack([MINUTES, MINUTES, np.arange(N) % 2], 1), r"tell apart: column 0: of 200 .*; column 1: .*np\.float64"),
+    "a clock": (column(MINUTES),
+                r"x has numbers that its type cannot tell apart: column 1: of 200 different numbers \d+ are left in float32"),
+    "whole numbers": (np.stack([MINUTES, MINUTES, np.arange(N) % 2], 1),
+                      r"cannot tell apart: column 0: of 200 .*; column 1: .*np\.float64"),
     "ids": (np.stack([2**24 + rng.permutation(N), np.arange(N) % 2], 1), r"column 0: of 200 different numbers 1\d\d are left"),
     "far away": (column(X[:, 1] + 1e9), r"column 1: of 200 different numbers [12] are left in float32, near 1e\+09"),
     "constant": (column(7.5), r"x has a constant column, which says nothing \(leave it out\): column 1: 7\.5"),
