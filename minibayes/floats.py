@@ -6,6 +6,7 @@ called from outside runs under NumPy's own defaults, in the thread that calls it
 are back when it returns. Warnings that a caller has switched off stay off.
 """
 
+import threading
 from collections.abc import Callable
 from functools import wraps
 
@@ -13,18 +14,28 @@ import numpy as np
 
 DEFAULTS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # NumPy's
 HARMLESS = ("ignore", "warn")  # what changes no result
+_thread = threading.local()
 
 
 def usual(function: Callable) -> Callable:
-    """`function`, run under NumPy's default treatment of floating-point errors. Not for generators."""
+    """`function`, run under NumPy's default treatment of floating-point errors. Not for generators.
+
+    The outermost such call of a thread decides: those within it, of which there may be many, look at nothing.
+    """
     @wraps(function)
     def run(*args, **kwargs):
-        theirs = np.geterr()
-        if theirs == DEFAULTS:
+        if hasattr(_thread, "inside"):
             return function(*args, **kwargs)
-        ours = {kind: how if how in HARMLESS else "warn" for kind, how in theirs.items()}
-        with np.errstate(**ours | {"under": "ignore"}):
-            return function(*args, **kwargs)
+        _thread.inside = True
+        try:
+            theirs = np.geterr()
+            if theirs == DEFAULTS:
+                return function(*args, **kwargs)
+            ours = {kind: how if how in HARMLESS else "warn" for kind, how in theirs.items()}
+            with np.errstate(**ours | {"under": "ignore"}):
+                return function(*args, **kwargs)
+        finally:
+            del _thread.inside
 
     return run
 

@@ -46,6 +46,9 @@ class LogPosterior:
             for param, shape in group.items():
                 start, self.size = self.size, self.size + math.prod(shape)
                 self.places[layer, param] = start, self.size, shape
+        self.spans = {}                                  # {layer: slice of the row}
+        for (layer, _), (start, stop, _) in self.places.items():
+            self.spans[layer] = slice(self.spans.get(layer, slice(start, None)).start, stop)
 
     def params(self, omega: np.ndarray) -> dict:
         """A row of numbers as {layer: {param: array}}, the form in which the network takes it."""
@@ -69,10 +72,10 @@ class LogPosterior:
         nll, df = self.likelihood.nll(f, self.y)
         _, grads = self.net.backward(params, caches, df, want_dx=False)
         value, slope = -nll.sum(), -self.row(grads)      # sum_n log p(y_n | f_n)
-        for (layer, _), (start, stop, _) in self.places.items():
-            log_p, gradient = self.prior.log_p(layer, omega[start:stop])
+        for layer, span in self.spans.items():
+            log_p, gradient = self.prior.log_p(layer, omega[span])
             value += log_p
-            slope[start:stop] += gradient
+            slope[span] += gradient
         return float(value), slope
 
     @usual
