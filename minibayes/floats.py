@@ -13,6 +13,7 @@ from functools import wraps
 import numpy as np
 
 DEFAULTS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # NumPy's
+QUIET = dict.fromkeys(DEFAULTS, "ignore")
 HARMLESS = ("ignore", "warn")  # what changes no result
 _thread = threading.local()
 
@@ -29,7 +30,7 @@ def usual(function: Callable) -> Callable:
         _thread.inside = True
         try:
             theirs = np.geterr()
-            if theirs == DEFAULTS:
+            if theirs == DEFAULTS or theirs == QUIET:
                 return function(*args, **kwargs)
             ours = {kind: how if how in HARMLESS else "warn" for kind, how in theirs.items()}
             with np.errstate(**ours | {"under": "ignore"}):
@@ -42,4 +43,4 @@ def usual(function: Callable) -> Callable:
 
 def quiet() -> np.errstate:
     """Where what is not finite is found and said by other means: no warnings. For this thread."""
-    return np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore")
+    return np.errstate(**QUIET)

@@ -20,6 +20,7 @@ from .checkpoint import Checkpoint, DivergenceError, State, check_finite
 from .fast import compare, parallel
 from .fast.memory import StepMemory
 from .fast.program import Program
+from .floats import quiet
 from .nn import Key, Network, Optimizer, Rows
 from .nn.optimizers import leaves
 from .progress import bar
@@ -104,7 +105,7 @@ class Run:
     def plain_step(self, state: State, rows: np.ndarray) -> tuple:
         """Sample omega-hat ~ q_theta(omega), and minimise L-hat(theta) one step."""
         x, y, eps = self.batch(rows, self.plain.net)
-        with quiet_overflow():
+        with quiet():  # one DivergenceError says it, no warnings; by thread
             terms, grads = self.plain.value_and_grad(state.params, x, y, eps)
         return terms, *self.optimizer.update(state.params, grads, state.optimizer)
 
@@ -120,7 +121,7 @@ class Run:
         def shard(task):
             i, out = task
             x, y, eps = self.batch(rows[cuts[i]], objective.net)
-            with quiet_overflow():
+            with quiet():
                 nll, grads = objective.data_term(state.params, x, y, eps, B, out=out)
             for name in objective.net.learned:
                 for p, g in objective.net.layers[name].phi(grads[name]).items():
@@ -150,11 +151,6 @@ class Run:
             what = f"the step of {layer}/{param} at step {state.step + 1}"
             compare.same(what, params[layer][param] - before, array - before, self.x.dtype,
                          floor=np.abs(before).max(initial=0))
-
-
-def quiet_overflow() -> np.errstate:
-    """A run that diverges overflows before its loss does: one DivergenceError, no warnings. By thread."""
-    return np.errstate(over="ignore", invalid="ignore")
 
 
 def call(task: Callable) -> None:

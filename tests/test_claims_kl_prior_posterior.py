@@ -16,7 +16,10 @@ FUNCTIONS = [f for f, names in claims.FINDINGS.items() if names[0].startswith(TO
 NAMES = set()
 
 
-@pytest.mark.parametrize("claim", FUNCTIONS, ids=lambda f: f"{f.__module__.split('.')[-1]}.{f.__name__}")
+LONG = {"tiny_net", "one_weight_trained", "wide_nets"}  # test_claims.py measures them too
+
+
+@pytest.mark.parametrize("claim", [pytest.param(f, marks=[pytest.mark.slow] * (f.__name__ in LONG)) for f in FUNCTIONS], ids=lambda f: f"{f.__module__.split('.')[-1]}.{f.__name__}")
 def test_every_finding_passes(claim):
     findings = claim()
     assert findings
