@@ -19,7 +19,11 @@ NAMES = set()
 LONG = {"tiny_net", "one_weight_trained", "wide_nets"}  # test_claims.py measures them too
 
 
-@pytest.mark.parametrize("claim", [pytest.param(f, marks=[pytest.mark.slow] * (f.__name__ in LONG)) for f in FUNCTIONS], ids=lambda f: f"{f.__module__.split('.')[-1]}.{f.__name__}")
+CASES = [pytest.param(f, marks=[pytest.mark.slow] * (f.__name__ in LONG),
+                      id=f"{f.__module__.split('.')[-1]}.{f.__name__}") for f in FUNCTIONS]
+
+
+@pytest.mark.parametrize("claim", CASES)
 def test_every_finding_passes(claim):
     findings = claim()
     assert findings
