@@ -169,7 +169,8 @@ def test_kl_of_bernoulli_noise_against_quadrature(keep):
                 log_q = np.logaddexp(math.log(keep) - (w - m) ** 2 / 2 / s**2, math.log(1 - keep) - w**2 / 2 / s**2)
             log_q -= math.log(s * math.sqrt(2 * math.pi))
             log_p = np.array([log_normal(v, 0, l**-2) for v in w])
-            total += np.trapezoid(np.exp(log_q) * (log_q - log_p), w)
+            values = np.exp(log_q) * (log_q - log_p)
+            total += ((values[1:] + values[:-1]) / 2 * np.diff(w)).sum()
         return total
 
     def ours(m):
