@@ -406,7 +406,7 @@ BAD_HEADERS = {
     "lengthscale a list": (put("prior", "lengthscale", [1.0]), "lengthscale"),
     "no lengthscale": (put("prior", {"class": "Prior"}), "lengthscale"),
     "lengthscale of one layer only": (put("prior", "lengthscale", {"fc1": 1.0}), "fc2"),
-    "unknown likelihood": (put("likelihood", {"class": "Poisson"}), "Poisson"),
+    "unknown likelihood": (put("likelihood", {"class": "Unheard"}), "Unheard"),
     "likelihood a noise": (put("likelihood", {"class": "Gaussian", "variance": 1.0}), "tau"),
     "tau -1": (put("likelihood", {"class": "Gaussian", "tau": -1}), "tau"),
     "tau NaN": (put("likelihood", {"class": "Gaussian", "tau": float("nan")}), "tau"),

@@ -692,7 +692,7 @@ def test_a_table_of_ones_own(small, tmp_path, capsys, monkeypatch, started, noth
     result = json.loads((first / "uci.json").read_text())
     assert out == report.summary_table(result) + "\n"
     assert out.startswith("boston: 40 rows, 3 features, target y; 2 splits, 4 epochs, T = 20\n")
-    assert re.fullmatch(rf"\d+ s in 2 processes; wrote {re.escape(str(first))}/uci.json and .*/uci.png\n",
+    assert re.fullmatch(rf"(?:.* to go\n)*\d+ s in 2 processes; wrote {re.escape(str(first))}/uci.json and .*/uci.png\n",
                         err)
     assert list(result) == ["settings", "versions", "data", "results", "summary"]
     assert result["data"] == {"boston": {"rows": 40, "features": 3, "target": "y", "taus": None}}
