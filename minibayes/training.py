@@ -18,6 +18,7 @@ from .bayes import Objective
 from .bayes.objective import Terms
 from .checkpoint import Checkpoint, DivergenceError, State, check_finite
 from .fast import compare, parallel
+from .fast.forks import gate
 from .fast.memory import StepMemory
 from .fast.program import Program
 from .floats import quiet
@@ -130,14 +131,15 @@ class Run:
 
         decay, rest, slopes = objective.kl_split(state.params)
         nlls = []
-        for wave in memory.waves(len(cuts)):
+        waves, filled = memory.waves(len(cuts))
+        for wave in waves:
             if nlls:  # there was a wave before: its gradients make room
                 pool(call, memory.fold(pool.threads, slopes))
                 slopes = None
             nlls += pool(shard, wave)
         # The new state goes into other arrays than the old: what an interrupt finds is never half written.
         updates, params, optimizer = memory.begin(
-            state.params, state.optimizer, memory.filled, pool.threads, decay, slopes)
+            state.params, state.optimizer, filled, pool.threads, decay, slopes)
         pool(call, updates)
         terms = objective.terms_of(nlls, B, objective.num_data * (memory.penalty() + rest))
         return terms, params, optimizer
@@ -181,7 +183,7 @@ def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: 
                                          f"the {last_step} asked for")
         else:
             keeper.save(state)  # a path that cannot be written shows before the work, not after
-    goes_on = True
+    step, goes_on = gate.passed(run.step), True  # a fork in another thread waits for the end of a step
     began, report_every = time.perf_counter(), report_every or run.steps_per_epoch
     try:
         total = run.examples_before(last_step)
@@ -204,8 +206,8 @@ def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: 
                     keeper.save(state)
                 if state.step >= last_step or not goes_on:
                     return state
-                state = run.step(state, pool)
-                progress_bar.update(len(run.rows(state.step - 1)))
+                before, state = state, step(state, pool)
+                progress_bar.update(state.sums[2] - before.sums[2])
                 if progress_bar.disable is False and state.step % 20 == 0:
                     epoch, loss = state.step / run.steps_per_epoch, state.sums[1] / state.sums[2]
                     progress_bar.set_postfix_str(f"epoch {epoch:.1f}, loss {loss:.4f}", refresh=False)

@@ -8,6 +8,8 @@ Work that takes too long is not waited for: then the child may not use this pack
 import os
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from .. import require
 from ..kernels.compiling import COMPILER_LOCK
@@ -42,7 +44,31 @@ class Gate:
                 self.changed.notify_all()
 
     def mine(self) -> bool:
+        """Whether this thread is inside: in a task of a pool, say, within a task of another."""
         return threading.get_ident() in self.inside
+
+    @contextmanager
+    def left(self) -> Iterator[None]:
+        """For as long as a thread that may be inside waits for others."""
+        if not self.mine():
+            yield
+            return
+        self.leave()
+        try:
+            yield
+        finally:
+            self.enter()
+
+    def passed(self, function: Callable) -> Callable:
+        """`function`, at work in here."""
+        def run(*args):
+            self.enter()
+            try:
+                return function(*args)
+            finally:
+                self.leave()
+
+        return run
 
     def before_fork(self) -> None:
         me = threading.get_ident()

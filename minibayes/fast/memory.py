@@ -36,9 +36,9 @@ class StepMemory:
         self.dtype = next(iter(dtypes.values()))
         self.bounds = np.concatenate([[0], np.cumsum([int(np.prod(shape)) for *_, shape in self._leaves])])
         self._size = int(self.bounds[-1])
-        self.filled = 0  # the trees that are filled after the last wave
         self._grads = np.empty((min(count, max(FEWEST, ROOM // self._size)), self._size), self.dtype)
         self._grad_trees = [self._tree(row) for row in self._grads]
+        self._waves = {}  # by the number of shards
         self._penalty = np.zeros(-(-self._size // CHUNK))
         self._decay, self._decays = None, None  # as given, and as an array
         if self._flat:
@@ -47,6 +47,8 @@ class StepMemory:
             self._rate, self._rates = None, None
             self._sets = [{name: np.empty(self._size, self.dtype) for name in names} for _ in range(2)]
             self._trees = [{name: self._tree(held[name]) for name in names} for held in self._sets]
+            self._steps = [partial(self._flat, optimizer, bounds=self.bounds, old=old, new=new,
+                                   penalty=self._penalty) for old, new in (self._sets, self._sets[::-1])]
             self._turn = 0
 
     def grads(self, count: int) -> list[Tree]:
@@ -56,15 +58,21 @@ class StepMemory:
                                      f"{count}: give it the number of shards of a full batch")
         return self._grad_trees[:count]
 
-    def waves(self, count: int) -> list[list[tuple[int, Tree]]]:
-        """[(shard, the tree for its gradients), ...] for each wave of `count` shards; between two, `fold`."""
-        rows = len(self._grads)
+    def waves(self, count: int) -> tuple[list[list[tuple[int, Tree]]], int]:
+        """([(shard, the tree for its gradients), ...] by wave of `count` shards, trees filled at the end).
+
+        Between two waves, `fold`.
+        """
+        if count not in self._waves:
+            self._waves[count] = self._waves_of(count, len(self._grads))
+        return self._waves[count]
+
+    def _waves_of(self, count, rows):
         waves = [list(enumerate(self._grad_trees[:min(count, rows)]))]
         for first in range(rows, count, max(1, rows - 1)):
             shards = range(first, min(first + rows - 1, count))
             waves.append(list(zip(shards, self._grad_trees[1:], strict=False)))
-        self.filled = len(waves[-1]) + (len(waves) > 1)  # with the sum of what came before
-        return waves
+        return waves, len(waves[-1]) + (len(waves) > 1)  # with the sum of what came before
 
     def fold(self, parts: int, rest: Tree | None = None) -> list[Callable]:
         """Tasks that add all gradients here into the first, (grads[0] + rest) + grads[1] + ..."""
@@ -76,8 +84,9 @@ class StepMemory:
             self._grads[0, rows] += more[rows]
 
     def _add(self, rest):
-        for layer, param, array in leaves(rest or {}):
-            self._grad_trees[0][layer][param] += array
+        if rest:
+            for layer, param, array in leaves(rest):
+                self._grad_trees[0][layer][param] += array
 
     def begin(self, params: Tree, state: dict, count: int, parts: int, decay: Tree, rest: Tree | None = None
               ) -> tuple[list[Callable], Tree, dict]:
@@ -91,33 +100,32 @@ class StepMemory:
         """
         self.grads(count)
         self._add(rest)
-        decay = [decay[layer].get(param, 0.0) if layer in decay else 0.0 for layer, param, _ in self._leaves]
-        if decay != self._decay:  # most often it is the last step's
-            self._decay, self._decays = decay, np.array(decay, self.dtype)
+        if decay is not self._decay:  # most often it is the last step's
+            factors = [decay[layer].get(param, 0.0) if layer in decay else 0.0
+                       for layer, param, _ in self._leaves]
+            self._decay, self._decays = decay, np.array(factors, self.dtype)
         return (self._flat_step if self._flat else self._own_step)(params, state, count, parts)
 
     def penalty(self) -> float:
         """1/2 sum of decay theta^2 over the parameters that `begin` was given, once its tasks are done."""
-        return float(self._penalty.sum())
+        return float(np.add.reduce(self._penalty))
 
     def _flat_step(self, params, state, count, parts):
-        old, trees = self._sets[self._turn], self._trees[self._turn]
-        for name, held in trees.items():
+        for name, held in self._trees[self._turn].items():
             tree = params if name == "theta" else state[name]
             if tree is not held:  # the first step, or a state from a checkpoint
                 for layer, param, array in leaves(tree):
                     held[layer][param][...] = array
+        step = self._steps[self._turn]
         self._turn = 1 - self._turn
-        new, trees = self._sets[self._turn], self._trees[self._turn]
         rate = self.optimizer.rate_at(state["step"])
         if rate != self._rate:
             self._rate, self._rates = rate, (rate * self._multipliers).astype(self.dtype)
         size = max(HOP, -(-len(self._penalty) // parts) * CHUNK)
-        step = partial(self._flat, self.optimizer, self._grads[:count], bounds=self.bounds,
-                       decay=self._decays, rate=self._rates, step=state["step"], old=old, new=new,
-                       penalty=self._penalty)
-        tasks = [partial(step, rows) for rows in slices(self._size, size)]
-        state = {"step": state["step"] + 1} | trees
+        grads, now = self._grads[:count], state["step"]
+        tasks = [partial(step, grads, rows, decay=self._decays, rate=self._rates, step=now)
+                 for rows in slices(self._size, size)]
+        state = {"step": now + 1} | self._trees[self._turn]
         return tasks, state.pop("theta"), state
 
     def _own_step(self, params, state, count, parts):

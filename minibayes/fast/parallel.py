@@ -49,18 +49,15 @@ class Pool:
         self.threads, self._executor, self._process = threads, executor, os.getpid()
 
     def __call__(self, function: Callable, items: Iterable) -> list:
-        items, run = list(items), function
+        items = list(items)
         holders.still()
-        if not gate.mine():  # within a task of another pool: a fork waits for that one
-            def run(item):
-                gate.enter()
-                try:
-                    return function(item)
-                finally:
-                    gate.leave()
-
         if self._executor is None or len(items) == 1 or os.getpid() != self._process:
+            run = function if gate.mine() else gate.passed(function)
             return [run(item) for item in items]
+        with gate.left():  # each task enters for itself: one that forks does not wait for who waits for it
+            return self._divide(gate.passed(function), items)
+
+    def _divide(self, run, items):
         results, taken, stopped = [MISSING] * len(items), itertools.count(), threading.Event()
 
         def take():

@@ -135,8 +135,7 @@ class Program(Network):
             shapes = self.shapes(x.shape[1:])
             self._noise_shapes[x.shape] = {name: (len(x), *self.layers[name].noise_shape(shapes[name][0]))
                                            for name in self.noisy}
-        wanted = self._noise_shapes[x.shape]
-        if len(z) != len(wanted) or not all([n in z and z[n].shape == s for n, s in wanted.items()]):
+        if {name: a.shape for name, a in z.items()} != self._noise_shapes[x.shape]:
             self._check(x, z)
 
 

@@ -134,8 +134,8 @@ class Adam(Optimizer):
     def constants(self, dtype: type, step: int) -> tuple:
         """beta1, beta2, epsilon and the corrections 1 - beta^t of step t = step + 1."""
         t = step + 1
-        each = (self.beta1, self.beta2, self.epsilon, 1 - self.beta1**t, 1 - self.beta2**t)
-        return tuple(dtype(v) for v in each)
+        return (dtype(self.beta1), dtype(self.beta2), dtype(self.epsilon),
+                dtype(1 - self.beta1**t), dtype(1 - self.beta2**t))
 
 
 def check_optimizer(optimizer: object) -> Optimizer:
