@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+LEFT = 3600  # seconds after which a temporary file is taken for left behind where there are no locks
 TEMPORARY = re.compile(r"\.minibayes-[0-9a-f]{16}\.part")  # short, so that any legal name can be written
 
 
@@ -78,9 +80,14 @@ def locked(file: BinaryIO, wait: bool = False) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files in `folder` whose writers are no more; none where there are no locks."""
+    """Remove temporary files in `folder` whose writers are no more: not locked; without locks, an hour old."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for name in [entry.name for entry in entries if TEMPORARY.fullmatch(entry.name)]:
-            with contextlib.suppress(OSError), open(folder / name, "rb") as file:
-                if locked(file):
-                    os.unlink(folder / name)
+            with contextlib.suppress(OSError):
+                if fcntl is None:  # a file that somebody has open cannot be removed there
+                    if time.time() - os.stat(folder / name).st_mtime > LEFT:
+                        os.unlink(folder / name)
+                    continue
+                with open(folder / name, "rb") as file:
+                    if locked(file):
+                        os.unlink(folder / name)

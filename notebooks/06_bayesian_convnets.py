@@ -199,7 +199,8 @@ for _ in range(200):
 # Now the real thing, in small: the poster's LeNet, two convolutions with dropout and
 # max-pooling, then two dense layers, trained here for a short while. `official_solver` holds
 # the paper's training settings. (A full training run is in notebook 7. This one is about the
-# rules of prediction, and they differ from the start.)
+# rules of prediction, and they differ from the start.) `progress=True` shows a bar while it
+# works, which leaves when it is done.
 
 # %%
 STEPS, IMAGES, T = (80, 400, 40) if QUICK else (600, 2000, 100)
@@ -207,9 +208,10 @@ x_test, y_test = x_test[:IMAGES], y_test[:IMAGES]
 net = models.lenet("all", init_scheme="lecun")
 optimizer, prior = official_solver(net, len(x))
 model = mb.BayesianNetwork(net, prior=prior)
-model.fit(x, y, steps=STEPS, batch_size=64, optimizer=optimizer, seed=0)
+model.fit(x, y, steps=STEPS, batch_size=64, optimizer=optimizer, seed=0, progress=True)
 
-mc = model.predict(x_test, samples=T, seed=1, keep_samples=True)  # average T stochastic passes
+# average T stochastic passes
+mc = model.predict(x_test, samples=T, seed=1, keep_samples=True, progress=True)
 average = model.predict(x_test, rule="weight-averaging")          # one pass with z = E[z]
 # the same, with the exact mean of each max-pool
 pooling = model.predict(x_test, rule="probabilistic-pooling")

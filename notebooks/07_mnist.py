@@ -91,7 +91,7 @@ net = nets["all"]
 optimizer, prior = study.official_solver(net, len(x))
 model = mb.BayesianNetwork(net, prior=prior)
 history = model.fit(x, y, steps=STEPS, batch_size=64, optimizer=optimizer, seed=1,
-                    validation=(x_test[:1000], y_test[:1000]))
+                    validation=(x_test[:1000], y_test[:1000]), progress=True)
 for row in history:
     errors = {rule: 100 * score["error"] for rule, score in row["validation"].items()}
     print(f"step {row['step']:4d}: training loss {row['loss']:.2f} nats; "
@@ -126,7 +126,7 @@ assert np.allclose(one_pass, model.predict(few, rule="weight-averaging").mean, a
 assert np.allclose(many, model.predict(few, samples=T, seed=2).mean, atol=1e-4)
 
 # %%
-live = {rule: model.predict(x_test, rule=rule, samples=T, seed=2)
+live = {rule: model.predict(x_test, rule=rule, samples=T, seed=2, progress=True)
         for rule in study.RULES["all"]}
 print(f"lenet-all, {STEPS} steps; {TEST:,} test images          error, %      nll, nats")
 for rule, prediction in live.items():
@@ -483,7 +483,8 @@ w = np.empty((SEEDS, SEED_TEST))
 for seed in range(SEEDS):
     optimizer, prior = study.official_solver(nets["ip"], len(x))
     run = mb.BayesianNetwork(nets["ip"], prior=prior)
-    run.fit(x, y, steps=SEED_STEPS, batch_size=64, optimizer=optimizer, seed=seed)
+    run.fit(x, y, steps=SEED_STEPS, batch_size=64, optimizer=optimizer, seed=seed,
+            progress=True)
     w[seed] = run.predict(x_test[:SEED_TEST],
                           rule="weight-averaging").label != y_test[:SEED_TEST]
 # per run: its error rate. Per image: the share of runs that err
@@ -713,7 +714,7 @@ steps, images = (30, 400) if QUICK else (150, 1000)
 gaussian = models.lenet("all", noise=nn.Gaussian(variance=1.0), init_scheme="lecun")
 optimizer, prior = study.official_solver(gaussian, len(x))
 mgn = mb.BayesianNetwork(gaussian, prior=prior)
-mgn.fit(x, y, steps=steps, batch_size=64, optimizer=optimizer, seed=0)
+mgn.fit(x, y, steps=steps, batch_size=64, optimizer=optimizer, seed=0, progress=True)
 some, labels = x_test[:images], y_test[:images]
 mc, average = mgn.predict(some, samples=10, seed=1), mgn.predict(some, rule="weight-averaging")
 d = mc.log_likelihood(labels) - average.log_likelihood(labels)

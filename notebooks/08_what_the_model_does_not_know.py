@@ -284,7 +284,7 @@ for activation, rate in (("relu", 0.01), ("tanh", 0.005)):
     optimizer, prior = co2.solver(net, rate, WIDTH)         # the paper's solver, for this width
     model = mb.BayesianNetwork(net, prior, bayes.Gaussian(1.0))
     model.fit(record.x[:MONTHS, None], record.y[:MONTHS], steps=STEPS, batch_size=MONTHS,
-              optimizer=optimizer, seed=0)
+              optimizer=optimizer, seed=0, progress=True)
 
     def predict(tau, net=net, prior=prior, params=model.params):
         model = mb.BayesianNetwork(net, prior, bayes.Gaussian(tau), params)
@@ -458,8 +458,9 @@ x_test, y_test = x_test[:N], y_test[:N]
 net = models.lenet("all", init_scheme="lecun")
 optimizer, prior = official_solver(net, IMAGES)
 lenet = mb.BayesianNetwork(net, prior=prior)
-lenet.fit(images, labels, steps=TRAIN_STEPS, batch_size=64, optimizer=optimizer, seed=0)
-upright = {rule: lenet.predict(x_test, samples=PASSES, seed=1, rule=rule)
+lenet.fit(images, labels, steps=TRAIN_STEPS, batch_size=64, optimizer=optimizer, seed=0,
+          progress=True)
+upright = {rule: lenet.predict(x_test, samples=PASSES, seed=1, rule=rule, progress=True)
            for rule in plots.NAMES}
 for rule, prediction in upright.items():
     print(f"{plots.NAMES[rule]:24s} {100 * prediction.error(y_test):5.1f} % errors on {N:,} "

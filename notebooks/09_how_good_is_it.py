@@ -408,7 +408,8 @@ deep = mb.BayesianNetwork(models.mlp([1, 20, 20, 1], noise=nn.Bernoulli(0.9)),
                           bayes.Prior({"fc1": 1.0, "fc2": math.sqrt(20) / 2,
                           "fc3": math.sqrt(20) / 2}), likelihood)
 deep.fit(x, y, steps=800 if QUICK else 3000, batch_size=16,
-         optimizer=nn.Adam(0.01, policy="inv", gamma=0.01), seed=0, dtype=np.float64)
+         optimizer=nn.Adam(0.01, policy="inv", gamma=0.01), seed=0, dtype=np.float64,
+         progress=True)
 sds = by_region(np.sqrt(deep.predict(line, samples=1000, seed=0).epistemic[:, 0]))
 print(f"two hidden layers, trained with dropout, sd on the data {sds[0]:.3f}, in the gap "
       f"{sds[1]:.3f}, outside {sds[2]:.3f}")

@@ -35,6 +35,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm import tqdm
 
+from minibayes import files
+
 FOLDER = Path(__file__).resolve().parent
 ALONE = ("10_how_it_is_fast",)  # measures time: runs when no other notebook does
 CELL_TIMEOUT = 900  # seconds
@@ -184,9 +186,8 @@ def picture(nb, path):
 def write(target, content):
     """Write bytes to `target`, whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    part.write_bytes(content)
-    os.replace(part, target)
+    with files.whole(target) as file:
+        file.write(content)
 
 
 def build(path, quick=False, out=None, on_cell=None):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,16 @@ def test_no_locks(monkeypatch, tmp_path, writer):
     monkeypatch.setattr(files, "fcntl", None)
     write(tmp_path / name)
     assert names(tmp_path) == [name]
+
+
+def test_without_locks_what_is_an_hour_old_is_left_behind(monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "fcntl", None)
+    old, new = (tmp_path / f".minibayes-{digit * 16}.part" for digit in "01")
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (time.time() - files.LEFT - 60,) * 2)
+    save_json(tmp_path / "a.json")
+    assert names(tmp_path) == [new.name, "a.json"]
 
 
 def test_names_that_cannot_be(tmp_path):

@@ -115,6 +115,21 @@ def test_an_exact_prediction_estimates_its_own_error(activation):
     assert not exact.predict(dropout, dropout.init(0), bayes.Categorical(), x).quadrature_error.any()
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_an_exact_objective_estimates_its_own_error(activation):
+    net = models.mlp([2, 2, 2], noise=nn.Gaussian(1.0), activation=activation)
+    params = {k: {p: 3 * a for p, a in g.items()} for k, g in net.init(1, np.float64).items()}
+    x, y = np.array([[0.5, -1.0], [2.0, 0.3]]), np.array([0, 1])
+    objective = bayes.Objective(net, bayes.Prior(), bayes.Categorical(), len(x))
+    truth = exact.terms(objective, params, x, y, order=64).per_datum
+    for order in (8, 16, 24):
+        off = abs(exact.terms(objective, params, x, y, order).per_datum - truth)
+        said, slope = exact.value_error(objective, params, x, y, order)
+        assert off / 3 < said and 0 < slope < 1
+    objective = bayes.Objective(models.mlp([2, 2, 2], noise=DROP), bayes.Prior(), bayes.Categorical(), 2)
+    assert exact.value_error(objective, params, x, y) == (0, 0)
+
+
 def test_standard_deviations_intervals_and_several_quantiles():
     m, _ = fitted("reals")
     p = m.predict(X, samples=20, keep_samples=True)
