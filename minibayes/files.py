@@ -80,7 +80,7 @@ def locked(file: BinaryIO, wait: bool = False) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files in `folder` whose writers are no more: not locked; without locks, an hour old."""
+    """Remove temporary files in `folder` that are not locked, or, without locks, are an hour old."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for name in [entry.name for entry in entries if TEMPORARY.fullmatch(entry.name)]:
             with contextlib.suppress(OSError):
