@@ -79,6 +79,10 @@ class Noise(Registered, kind="noise"):
         """((name, formula, value), ...): the numbers that make the distribution, for a table."""
         return ()
 
+    def hard(self) -> "Noise":
+        """Itself; where z is the smooth stand-in of a step (`Concrete`), the step, with the same phi."""
+        return self
+
     @property
     def learned(self) -> bool:
         """Whether it has parameters of its own."""
