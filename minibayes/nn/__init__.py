@@ -13,8 +13,9 @@ from .network import Network
 from .noise import Bernoulli, Delta, Gaussian, Noise
 from .optimizers import SGD, Adam, Optimizer
 from .place import Inputs, Outputs, Place
+from .times import Times
 from .weight_noise import Local, Weights
 
 __all__ = ["SGD", "Adam", "Bernoulli", "Concrete", "Conv2d", "Delta", "Dense", "Flatten", "Gaussian",
            "Inputs", "Key", "Layer", "LearnedGaussian", "Local", "MaxPool2d", "Network", "Noise",
-           "Optimizer", "Outputs", "Place", "ReLU", "Rows", "ShapeError", "Tanh", "Weights"]
+           "Optimizer", "Outputs", "Place", "ReLU", "Rows", "ShapeError", "Tanh", "Times", "Weights"]
