@@ -7,7 +7,7 @@ from minibayes import bayes, nn
 from minibayes.bayes import kl, objective
 from minibayes.bayes.rules import concrete, spike_and_slab
 from minibayes.bayes.rules.dropout import expected_log_p
-from minibayes.claims import kl_concrete, kl_spike_and_slab, objective_kl_factor, weights_learned
+from minibayes.claims import kl_concrete, kl_spike_and_slab, objective_kl_factor, posterior_dropout_linear, weights_learned
 
 
 def failing(function):
@@ -98,3 +98,10 @@ def test_a_factor_that_is_left_out(monkeypatch):
         assert failing(objective_kl_factor.kl_factor) == {"objective-kl-factor"}
     monkeypatch.setattr(objective.Terms, "per_datum", property(lambda self: self.nll + self.kl / self.num_data))
     assert failing(objective_kl_factor.kl_factor) == {"objective-kl-factor"}
+
+
+def test_another_weight_decay_has_another_optimum(monkeypatch):
+    """keep^2 for keep, and a training without the entropy of keep."""
+    instead(monkeypatch, nn.Bernoulli, lambda q, prior: expected_log_p(q, prior, q.noise.keep**2, ""))
+    instead(monkeypatch, nn.Concrete, lambda q, prior: expected_log_p(q, prior, concrete.sigmoid(q.phi["logit_keep"]), ""))
+    assert {"posterior-dropout-linear", "posterior-dropout-linear-concrete"} <= failing(posterior_dropout_linear.linear)
