@@ -7,6 +7,7 @@ from os import PathLike
 import numpy as np
 
 from . import records, require, storage
+from .bayes.warm_up import KLFactor
 from .nn.optimizers import leaves
 
 
@@ -45,7 +46,7 @@ class Checkpoint:
 
     def __init__(self, path: str | PathLike, model: object, run: object, seed: int, start: dict):
         self.path = require.path("checkpoint", path)
-        self.net = model.net
+        self.net, self.kl_factor = model.net, run.kl_factor
         self.slots = list(slots_of(run.optimizer.init(start)))
         settings = {"optimizer": records.spec(run.optimizer), "batch_size": run.batch_size, "seed": seed,
                     "plain": run.fast is None, "data": fingerprint(run.x, run.y),
@@ -59,6 +60,8 @@ class Checkpoint:
         for name, tree in slots_of(state.optimizer).items():
             arrays |= storage.flatten(f"optimizer/{name}", tree)
         progress = {"step": state.step, "slots": self.slots, "sums": state.sums, "history": state.history}
+        if not self.kl_factor.whole:
+            progress["kl_factor"] = self.kl_factor.record(state.step)
         storage.write(self.path, self.header | {"progress": progress}, arrays)
 
     def load(self) -> State:
@@ -74,6 +77,8 @@ class Checkpoint:
             rows = isinstance(history, list) and all(isinstance(row, dict) for row in history)
             if len(progress["sums"]) != 3 or not rows or not all("step" in row for row in history):
                 raise ValueError("its history or sums are damaged")
+            if progress.get("kl_factor", KLFactor().record(step)) != self.kl_factor.record(step):
+                raise self._another("kl_factor")
             nll, loss, count = progress["sums"]
             sums = require.real("sums", nll), require.real("sums", loss), require.integer("sums", count, 0)
             if progress["slots"] != self.slots:
@@ -97,9 +102,11 @@ class Checkpoint:
                 long = name in ("network", "data", "start")
                 both = "" if long else f": {theirs.get(name)!r} there, {value!r} here"
                 what = {"data": "training data", "start": "initial parameters"}.get(name, name)
-                raise storage.FileError(f"checkpoint {str(self.path)!r} is of a run with another "
-                                        f"{what}{both}; give another path, or resume=False to "
-                                        "start anew and overwrite it")
+                raise self._another(f"{what}{both}")
+
+    def _another(self, what):
+        return storage.FileError(f"checkpoint {str(self.path)!r} is of a run with another {what}; give "
+                                 "another path, or resume=False to start anew and overwrite it")
 
 
 def slots_of(optimizer_state: dict) -> dict:

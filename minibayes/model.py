@@ -21,6 +21,7 @@ from .bayes.likelihood import check_likelihood
 from .bayes.prediction import Prediction
 from .bayes.predictive import predict
 from .bayes.prior import check_prior
+from .bayes.warm_up import KLFactor
 from .fast import compare, parallel
 from .fast.program import Program
 from .floats import usual
@@ -67,7 +68,7 @@ class BayesianNetwork:
             validation_samples: int = 10, report_every: int | None = None, on_report: Callable | None = None,
             progress: bool = False, checkpoint: str | PathLike | None = None,
             checkpoint_every: int | None = None, resume: bool = True, threads: int | None = None,
-            plain: bool = False) -> list:
+            plain: bool = False, kl_factor: float | Callable = 1.0) -> list:
         """Minimise L-hat(theta)/N over minibatches, one fresh omega-hat per step and example; the history.
 
         x: inputs, (N, ...).
@@ -91,6 +92,10 @@ class BayesianNetwork:
         resume: False overwrites the checkpoint instead.
         threads: all processors by default, or MINIBAYES_THREADS; the result does not depend on it.
         plain: the layers themselves run, one after another in this thread: see above; not by default.
+        kl_factor: how much of the KL is counted: 1 by default; a number in (0, 1]; or, for a warm-up, a
+                   function of the step, counted from 0, that gives one in [0, 1]. Below 1 what is minimised
+                   is not the bound: rows of the history then say kl_factor (its least since the last row)
+                   and bound (whether loss is of the bound). A resumed run must have the same.
 
         history: a dict per row: epoch, step, loss (mean L-hat/N since the last row, without its constant,
         nats), nll (nats per datum), seconds of training, and what validation and on_report add.
@@ -112,6 +117,7 @@ class BayesianNetwork:
             checkpoint_every = require.integer("checkpoint_every", checkpoint_every, 1)
         if report_every is not None:
             report_every = require.integer("report_every", report_every, 1)
+        kl_factor = KLFactor(kl_factor)
         optimizer = SGD(0.01, momentum=0.9) if optimizer is None else optimizer
         check_optimizer(optimizer)
         per_epoch = -(-len(x) // min(batch_size, len(x)))
@@ -132,7 +138,7 @@ class BayesianNetwork:
             objective=Objective(self.net, self.prior, self.likelihood, len(x)), seed=seed,
             report_every=report_every, evaluate=reports, progress=progress, checkpoint=checkpoint,
             checkpoint_every=checkpoint_every, resume=resume, threads=threads,
-            plain=require.boolean("plain", plain))
+            plain=require.boolean("plain", plain), kl_factor=kl_factor)
         self.params, self.history = state.params, state.history
         scale.check_end(self.net if plain else Program(self.net, 1), state.params, self.likelihood, x, y)
         return copy.deepcopy(self.history)

@@ -16,6 +16,7 @@ import numpy as np
 from . import records, require
 from .bayes import Objective
 from .bayes.objective import Terms
+from .bayes.warm_up import KLFactor
 from .checkpoint import Checkpoint, DivergenceError, State, check_finite
 from .fast import compare, parallel
 from .fast.forks import gate
@@ -44,14 +45,16 @@ class Run:
     batch_size: B; N where N is smaller.
     seed: of the order of the examples and of the noise.
     plain: whether the layers themselves run; not by default.
+    kl_factor: how much of the KL each step counts; all of it by default.
     """
 
     def __init__(self, objective: Objective, optimizer: Optimizer, x: np.ndarray, y: np.ndarray,
-                 batch_size: int, seed: int, plain: bool = False):
+                 batch_size: int, seed: int, plain: bool = False, kl_factor: KLFactor | None = None):
         self.plain = objective
         self.fast = None if plain else replace(objective, net=Program(objective.net))
         self.compared = not plain and compare.wanted()
         self.optimizer = optimizer
+        self.kl_factor = kl_factor or KLFactor()
         self.x, self.y = x, y
         self.batch_size = min(batch_size, len(x))
         self.key = Key(seed).derive("fit")
@@ -107,7 +110,7 @@ class Run:
         """Sample omega-hat ~ q_theta(omega), and minimise L-hat(theta) one step."""
         x, y, eps = self.batch(rows, self.plain.net)
         with quiet():  # one DivergenceError says it, no warnings; by thread
-            terms, grads = self.plain.value_and_grad(state.params, x, y, eps)
+            terms, grads = self.plain.value_and_grad(state.params, x, y, eps, self.kl_factor.at(state.step))
         return terms, *self.optimizer.update(state.params, grads, state.optimizer)
 
     def fast_step(self, state: State, rows: np.ndarray, pool: Callable) -> tuple:
@@ -129,7 +132,8 @@ class Run:
                     out[name][p][...] = g
             return nll
 
-        decay, rest, slopes = objective.kl_split(state.params)
+        kl_factor = self.kl_factor.at(state.step)
+        decay, rest, slopes = objective.kl_split(state.params, kl_factor)
         nlls = []
         waves, filled = memory.waves(len(cuts))
         for wave in waves:
@@ -141,7 +145,8 @@ class Run:
         updates, params, optimizer = memory.begin(
             state.params, state.optimizer, filled, pool.threads, decay, slopes)
         pool(call, updates)
-        terms = objective.terms_of(nlls, B, objective.num_data * (memory.penalty() + rest))
+        kl_value = objective.kl_of(state.params, memory.penalty() + rest, kl_factor)
+        terms = objective.terms_of(nlls, B, kl_value, kl_factor)
         return terms, params, optimizer
 
     def compare(self, state: State, rows: np.ndarray, terms: Terms, params: dict) -> None:
@@ -162,14 +167,15 @@ def call(task: Callable) -> None:
 def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: int, batch_size: int,
         optimizer: Optimizer, objective: Objective, seed: int, report_every: int | None, evaluate: Callable,
         progress: bool, checkpoint: str | PathLike | None, checkpoint_every: int | None, resume: bool,
-        threads: int | None, plain: bool) -> State:
+        threads: int | None, plain: bool, kl_factor: KLFactor | None = None) -> State:
     """Train from the parameters `start` to last_step: the last State. `BayesianNetwork.fit` explains it.
 
     Every `report_every` steps (None: every epoch) and at the end a row joins the history, with what
     evaluate(params, row) returns first; the run ends where it returns False second. On Ctrl-C, and after any
     error but divergence, the model keeps the last finished step's parameters, and so does the checkpoint.
     """
-    threads, run = parallel.thread_count(threads), Run(objective, optimizer, x, y, batch_size, seed, plain)
+    threads = parallel.thread_count(threads)
+    run = Run(objective, optimizer, x, y, batch_size, seed, plain, kl_factor)
     # In another memory order sums would round otherwise, and a run from a checkpoint, which is always in this
     # one, would differ in the last bit.
     start = {name: {p: np.ascontiguousarray(a) for p, a in group.items()} for name, group in start.items()}
@@ -198,6 +204,8 @@ def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: 
                     nll, loss, count = state.sums
                     row = {"epoch": state.step / run.steps_per_epoch, "step": state.step,
                            "loss": loss / count, "nll": nll / count, "seconds": time.perf_counter() - began}
+                    before = state.history[-1]["step"] if state.history else 0
+                    row |= run.kl_factor.row(before, state.step)
                     added, goes_on = evaluate(state.params, row)
                     row |= records.as_plain(added) if keeper else added  # as a resumed run finds it
                     state = replace(state, history=[*state.history, row], sums=(0.0, 0.0, 0))

@@ -92,3 +92,18 @@ def test_under_the_log_uniform_prior_m_is_not_in_it():
         assert not grads["M"].any() and not grads["b"].any()
         check = checks.gradient_check(lambda p, m=m: kl.value(m.net, p, m.prior), m.params, {"a": grads}, 0)
         assert check.passed, check
+
+
+def test_weight_decay_alone_is_offered_by_name():
+    """The KL's weight decay without the entropy: for dropout they are one, for MGN -log ||m|| is missing."""
+    for noise, moment in ((nn.Bernoulli(0.4), 0.4), (nn.Gaussian(0.3), 1.3)):
+        alone, whole = model(noise, bayes.WeightDecay(0.7)), model(noise, bayes.Prior(0.7))
+        decay = kl.weight_decay(alone.net, alone.params, alone.prior, 5)
+        assert decay == kl.weight_decay(whole.net, alone.params, whole.prior, 5) and kl.pure_decay(alone.net, alone.prior)
+        assert decay["a"] == pytest.approx({"M": moment * 0.49 / 5, "b": 0.49 / 5})
+        rays = -np.log((alone.params["a"]["M"] ** 2).sum(axis=0)).sum() / 2 if moment > 1 else 0
+        assert whole.kl() - alone.kl() == pytest.approx(rays, rel=1e-12)
+    assert "not the KL" in str(checks.explain(alone, np.zeros((4, 3)), np.zeros((4, 2))))
+    assert "the entropy along the ray, -log ||m||, is left out" in checks.rule(nn.Gaussian(0.3), bayes.WeightDecay(0.7)).cause
+    with pytest.raises(InputError, match="LearnedGaussian noise under the prior WeightDecay is not known"):
+        kl.check(model(nn.LearnedGaussian(), bayes.WeightDecay()).net, bayes.WeightDecay())

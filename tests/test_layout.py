@@ -31,7 +31,7 @@ LOOKS_AT = GROUND | {
     "models.py": {"nn", "require.py"},
     "records.py": {"nn", "require.py", "registry.py"},
     "storage.py": {"nn", "require.py", "records.py", "files.py"},
-    "checkpoint.py": {"nn", "require.py", "records.py", "storage.py"},
+    "checkpoint.py": {"nn", "bayes", "require.py", "records.py", "storage.py"},
     "training.py": {"nn", "bayes", "fast", "require.py", "records.py", "checkpoint.py", "progress.py"},
     "scale.py": {"require.py"},
     "reports.py": {"require.py"},

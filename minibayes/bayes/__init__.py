@@ -8,8 +8,8 @@ from . import kl, posterior, rules
 from .likelihood import Categorical, Likelihood
 from .objective import Objective
 from .predictive import ZeroVarianceWarning
-from .prior import LogUniform, Normal, Prior
+from .prior import LogUniform, Normal, Prior, WeightDecay
 from .regression import Gaussian, Heteroscedastic
 
 __all__ = ["Categorical", "Gaussian", "Heteroscedastic", "Likelihood", "LogUniform", "Normal", "Objective",
-           "Prior", "ZeroVarianceWarning", "kl", "posterior", "rules"]
+           "Prior", "WeightDecay", "ZeroVarianceWarning", "kl", "posterior", "rules"]

@@ -34,8 +34,8 @@ CONSTANT = ("C, which no M changes: sum over rays of -K'/2 log(2 pi e s^2) - H(n
             "as s -> 0 unless K' = 0. It depends on keep, variance and l: losses at different ones do not "
             "compare")
 
-_rules: dict[tuple[type, type], Callable] = {}
-_pure: set[tuple[type, type]] = set()  # the pairs whose KL is a weight decay that no parameter changes
+_rules: dict[tuple, Callable] = {}  # by (noise.form, class of the prior)
+_pure: set[tuple] = set()  # the pairs whose KL is a weight decay that no parameter changes
 
 
 class Decay(NamedTuple):
@@ -90,14 +90,14 @@ class Q:
         return {p: self.layer.place.along(a, array) for p, array in self.params.items()}
 
 
-def rule(noise: type, prior: type, pure_decay: bool = False) -> Callable:
+def rule(noise: type | tuple, prior: type, pure_decay: bool = False) -> Callable:
     """`@rule(nn.Bernoulli, bayes.Normal)`: the function below, (q: Q, prior) -> Part, is the KL of that pair.
 
     It holds for these very classes and for no subclass of theirs: another distribution has another KL.
     Parameters of a noisy layer that are outside its noise, such as a dense bias, are those of `nn.Delta`. The
     last definition counts.
 
-    noise: the class of q's noise.
+    noise: the class of q's noise; of a product, (nn.Times, class of a, class of b).
     prior: the class of p.
     pure_decay: a promise that it returns the same weight decay for all parameters, and no terms: it is then
                 asked once, not every step.
@@ -111,13 +111,18 @@ def rule(noise: type, prior: type, pure_decay: bool = False) -> Callable:
 
 def find(noise: Noise, prior: Prior) -> Callable:
     """The rule for this noise under this prior; an error that says what to write if there is none."""
-    if (type(noise), type(prior)) not in _rules:
-        q, p = type(noise).__name__, type(prior).__name__
+    if (noise.form, type(prior)) not in _rules:
+        q, p = _named(noise.form), type(prior).__name__
         raise require.InputError(
             f"the KL of {q} noise under the prior {p} is not known: write it as a function, "
             f"@bayes.kl.rule({q}, {p}) above def f(q, prior): return bayes.kl.Part(decay={{param: factor}}, "
             "terms=(bayes.kl.Term(name, value, grads),)); see bayes/rules/dropout.py")
-    return _rules[type(noise), type(prior)]
+    return _rules[noise.form, type(prior)]
+
+
+def _named(form):
+    """A noise's class, or classes, as the decorator takes them."""
+    return f"({', '.join(map(_named, form))})" if isinstance(form, tuple) else form.__name__
 
 
 def check(net: Network, prior: Prior) -> None:
@@ -133,7 +138,7 @@ def check(net: Network, prior: Prior) -> None:
 
 def pure_decay(net: Network, prior: Prior) -> bool:
     """Whether the KL is a weight decay that no parameter changes: see `rule`."""
-    return all((type(noise), type(prior)) in _pure for layer in net.layers.values()
+    return all((noise.form, type(prior)) in _pure for layer in net.layers.values()
                for noise, params in zip((layer.noise, Delta()), _split(layer), strict=True) if params)
 
 

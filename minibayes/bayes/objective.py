@@ -19,21 +19,30 @@ from .prior import Prior
 
 @dataclass(frozen=True)
 class Terms:
-    """L-hat in its terms, nats; the constant `kl.CONSTANT` is left out of `kl`, `total` and `per_datum`."""
+    """L-hat in its terms, nats; the constant `kl.CONSTANT` is left out of `kl`, `total` and `per_datum`.
+
+    With kl_factor below 1, as in a warm-up, `total` and `per_datum` are *not the bound*.
+    """
 
     nll: float  # (1/B) sum_n -log p(y_n | f_n): nats per datum
     kl: float  # KL(q || p) + constant: nats
     num_data: int  # N
+    kl_factor: float = 1.0  # c
+
+    @property
+    def bound(self) -> bool:
+        """Whether the KL counts in full."""
+        return self.kl_factor == 1
 
     @property
     def total(self) -> float:
-        """L-hat = N nll + KL, nats."""
-        return self.num_data * self.nll + self.kl
+        """L-hat = N nll + c KL, nats."""
+        return self.num_data * self.nll + self.kl_factor * self.kl
 
     @property
     def per_datum(self) -> float:
-        """L-hat / N = nll + KL/N, nats per datum: what training minimises."""
-        return self.nll + self.kl / self.num_data
+        """L-hat / N = nll + c KL/N, nats per datum: what training minimises."""
+        return self.nll + self.kl_factor * self.kl / self.num_data
 
 
 @dataclass(frozen=True)
@@ -64,12 +73,16 @@ class Objective:
         return Terms(float(nll.mean(dtype=np.float64)), kl.value(self.net, params, self.prior), self.num_data)
 
     @usual
-    def value_and_grad(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict) -> tuple[Terms, dict]:
-        """(terms, d(L-hat/N)/d theta) for the minibatch (x, y) and the draw eps."""
+    def value_and_grad(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict,
+                       kl_factor: float = 1.0) -> tuple[Terms, dict]:
+        """(terms, d(L-hat/N)/d theta) for the minibatch (x, y) and the draw eps.
+
+        kl_factor: c, so much of the KL is counted; 1 by default, and only then it is the bound.
+        """
         nll, grads = self.data_term(params, x, y, eps, len(x))
-        of_kl = kl.grad(self.net, params, self.prior, self.num_data)
+        of_kl = scaled(kl.grad(self.net, params, self.prior, self.num_data), kl_factor)
         grads = {name: {p: grads[name][p] + g for p, g in group.items()} for name, group in of_kl.items()}
-        return self.terms_of([nll], len(x), kl.value(self.net, params, self.prior)), grads
+        return self.terms_of([nll], len(x), kl.value(self.net, params, self.prior), kl_factor), grads
 
     def data_term(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict, batch: int,
                   **out) -> tuple[float, dict]:
@@ -81,8 +94,12 @@ class Objective:
         _, grads = self.net.backward(params, caches, df, want_dx=False, **out)
         return float(nll.sum(dtype=np.float64)), self.net.pull(params, eps, grads)      # dL/dz -> dL/dphi
 
-    def kl_split(self, params: dict) -> tuple[dict, float, dict]:
-        """KL/N as `kl.split` gives it; asked for only once where nothing learned can change it."""
+    def kl_split(self, params: dict, kl_factor: float = 1.0) -> tuple[dict, float, dict]:
+        """c KL/N as `kl.split` gives it; asked for only once where nothing learned can change it."""
+        decay, rest, grads = self._whole_split(params)
+        return scaled(decay, kl_factor), kl_factor * rest, scaled(grads, kl_factor)
+
+    def _whole_split(self, params):
         if self._constant is None:
             settle(self, _constant=tuple(map(fixed, kl.split(self.net, params, self.prior, self.num_data)))
                    if kl.pure_decay(self.net, self.prior) else False)
@@ -91,6 +108,20 @@ class Objective:
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges says so by its loss
             return kl.split(self.net, params, self.prior, self.num_data)
 
-    def terms_of(self, nlls: list, batch: int, kl_value: float) -> Terms:
+    def terms_of(self, nlls: list, batch: int, kl_value: float, kl_factor: float = 1.0) -> Terms:
         """L-hat's terms from the shards' sums of -log p, and the KL."""
-        return Terms(sum(nlls) / batch, kl_value, self.num_data)
+        return Terms(sum(nlls) / batch, kl_value, self.num_data, kl_factor)
+
+    def kl_of(self, params: dict, counted: float, kl_factor: float) -> float:
+        """KL, from c KL/N as a step has counted it; where c = 0 that says nothing, and it is asked for."""
+        if not kl_factor:
+            return kl.value(self.net, params, self.prior)
+        return self.num_data * counted / kl_factor
+
+
+def scaled(tree: dict, factor: float) -> dict:
+    """{layer: {param: number or array}} times a number; by 1 it is the tree itself."""
+    if factor == 1:
+        return tree
+    return {name: {p: np.multiply(a, factor, dtype=getattr(a, "dtype", None)) for p, a in group.items()}
+            for name, group in tree.items()}

@@ -89,6 +89,21 @@ class Normal(Prior, formerly="Prior"):
 
 
 @dataclass(frozen=True)
+class WeightDecay(Normal):
+    """N(0, l^-2), of whose KL only the weight decay l^2/2 E[z^2] ||M||^2 is counted: *not the KL*, no bound.
+
+    "Gaussian dropout" as the field uses it: `bayes/rules/weight_decay.py` says what is left out, and why that
+    may predict better. Under dropout, where nothing is left out, it is the same as Normal.
+
+    lengthscale: as of Normal.
+    """
+
+    def settings(self, layer: str) -> tuple:
+        return ((f"l[{layer}]", "prior N(0, l^-2), its weight decay alone: not the KL", self.of(layer),
+                 "1/(units of weight)"),)
+
+
+@dataclass(frozen=True)
 class LogUniform(Prior):
     """p(log ||ray||) = const on what shares one z: improper, so there is nothing to draw.
 

@@ -58,6 +58,22 @@ def draw(noise, key, examples, passes, shape, dtype):
     return call(noise, "draw", key, (len(examples), *shape), rows)
 
 
+def parts(eps) -> list:
+    """The arrays of numbers in eps: itself; of a record of several draws, each of them."""
+    return [eps] if eps.dtype.names is None else [a for name in eps.dtype.names for a in parts(eps[name])]
+
+
+def as_reals(eps, dtype):
+    """eps with its real numbers of that dtype."""
+    if eps.dtype.names is None:
+        return eps.astype(dtype) if eps.dtype.kind == "f" else eps
+    fields = {name: as_reals(eps[name], dtype) for name in eps.dtype.names}
+    out = np.empty(eps.shape, [(name, a.dtype) for name, a in fields.items()])
+    for name, a in fields.items():
+        out[name] = a
+    return out
+
+
 def moved(phi, seed) -> dict:
     """Another phi, near the first."""
     rng = np.random.default_rng([seed, 6])
@@ -85,13 +101,14 @@ def drawn(noise, seed) -> str:
             eps = draw(noise, Key(seed).of("layer"), np.arange(5), 0, shape, dtype)
             if np.shape(eps) != (5, *shape):
                 return f"draw gives the shape {np.shape(eps)} where {(5, *shape)} is asked for"
-            if eps.dtype.kind == "f" and eps.dtype != dtype:
-                return (f"draw gives {eps.dtype} where rows.dtype is {np.dtype(dtype)}: "
-                        "end it in .astype(rows.dtype)")
-            if eps.dtype.kind not in "fub":
-                return f"draw gives {eps.dtype}: it must be rows.dtype, or uint8 for a mask"
-            if not np.isfinite(eps).all():
-                return "draw gives NaN or infinite numbers"
+            for part in parts(eps):
+                if part.dtype.kind == "f" and part.dtype != dtype:
+                    return (f"draw gives {part.dtype} where rows.dtype is {np.dtype(dtype)}: "
+                            "end it in .astype(rows.dtype)")
+                if part.dtype.kind not in "fub":
+                    return f"draw gives {part.dtype}: it must be rows.dtype, or uint8 for a mask"
+                if not np.isfinite(part).all():
+                    return "draw gives NaN or infinite numbers"
     return ""
 
 
@@ -111,29 +128,34 @@ def reproducible(noise, seed) -> str:
 
 def independent(noise, eps, seed) -> str:
     key, n, units = Key(seed).of("layer"), len(eps), eps.shape[1]
-    base = eps.astype(np.float64)
-    if not base.std():
-        return ""  # a mask with keep = 1: if it should vary, the moments say so
     others = {"another pass": draw(noise, key, np.arange(n), 1, (units,), np.float64),
               "another layer": draw(noise, Key(seed).of("other"), np.arange(n), 0, (units,), np.float64),
               "another seed": draw(noise, Key(seed + 1).of("layer"), np.arange(n), 0, (units,), np.float64),
-              "the next example": np.roll(base, 1, axis=0)}
-    others |= {f"the unit {lag} further on": np.roll(base, lag, axis=1) for lag in range(1, units)}
+              "the next example": np.roll(eps, 1, axis=0)}
+    others |= {f"the unit {lag} further on": np.roll(eps, lag, axis=1) for lag in range(1, units)}
     for what, other in others.items():
-        if np.array_equal(base, other):
-            return f"{what} has the same draws: use the key and the rows as they are given"
-    for what, other in others.items():
-        product = ((base - base.mean()) * (other.astype(np.float64) - other.mean())).mean(axis=1)
-        # 1e-9: the correlation of what hardly varies, such as keep = 1 - 1e-6, rests on few products
-        if abs(product.mean()) > ERRORS * product.std() / np.sqrt(n) + 1e-9:
-            return f"draws are correlated with those of {what}: correlation {product.mean() / base.var():.3g}"
+        for base, there in zip(parts(eps), parts(other), strict=True):
+            if said := correlated(base.astype(np.float64), there.astype(np.float64), what):
+                return said
+    return ""
+
+
+def correlated(base, other, what) -> str:
+    if not base.std():
+        return ""  # a mask with keep = 1: if it should vary, the moments say so
+    if np.array_equal(base, other):
+        return f"{what} has the same draws: use the key and the rows as they are given"
+    product = ((base - base.mean()) * (other - other.mean())).mean(axis=1)
+    # 1e-9: the correlation of what hardly varies, such as keep = 1 - 1e-6, rests on few products
+    if abs(product.mean()) > ERRORS * product.std() / np.sqrt(len(base)) + 1e-9:
+        return f"draws are correlated with those of {what}: correlation {product.mean() / base.var():.3g}"
     return ""
 
 
 def transforms(noise, phi, eps) -> str:
     for dtype in (np.float32, np.float64):
         at = {name: a.astype(dtype) for name, a in phi.items()}
-        given = eps if eps.dtype.kind != "f" else eps.astype(dtype)
+        given = as_reals(eps, dtype)
         frozen, before = given.copy(), {name: a.copy() for name, a in at.items()}
         z = call(noise, "z", at, given)
         if np.shape(z) != given.shape:
@@ -167,9 +189,10 @@ def pull(noise, phi, eps, name, seed) -> str:
         f"the factor exp({said})": np.exp(power * phi[name])
         for said, power in ((name, 1), (f"{name}/2", 0.5), (f"2 {name}", 2))}
     instead = {"does not multiply by dz": lambda v: loss(v, np.ones_like(c)),
-               "lacks the factor eps": lambda v: loss(v, c / np.where(eps == 0, 1, eps)),
-               "has the factor eps once too often": lambda v: loss(v, c * eps),
                "lacks the factor z": lambda v: loss(v, c / np.where(z == 0, 1, z))}
+    if eps.dtype.names is None:
+        instead |= {"lacks the factor eps": lambda v: loss(v, c / np.where(eps == 0, 1, eps)),
+                    "has the factor eps once too often": lambda v: loss(v, c * eps)}
     total = sum(call(noise, "pull", phi, eps[n:n + 1], c[n:n + 1])[name] for n in range(len(eps)))
     if constant(made[name], total, 1 / len(eps)):
         return f"dL/d{name} is the mean over the rows, and must be the sum"

@@ -19,7 +19,8 @@ from .verdict import call
 
 POINTS = 2**13  # draws of z
 LOOK = 2**6  # of them, those at which log p is asked for first, twice; 2**10 where these two differ
-PAIRS = 128  # draws of either of two
+PAIRS = 128  # draws of either of two,
+BESIDE = 2**11  # or of one beside a coin
 SHIFT = 0.382  # of the second grid, so that sums of both do not meet
 GRID = 2**14
 BLUR = 0.005  # s
@@ -27,7 +28,7 @@ ATOM = 0.01  # a value of z with more weight has it for itself
 REACH = 8.0  # standard deviations: Phi(8) is the last but one number below 1
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def axis(count: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(t, Phi(t), weights phi(t) dt) on an even grid, moved by so much of its step."""
     t = np.linspace(-REACH, REACH, count) + shift * 2 * REACH / (count - 1)
@@ -38,39 +39,50 @@ def axis(count: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.nda
 class Quantiles:
     """In the place of a Key: t_i, Phi(t_i) for row i; of two draws under two names, all pairs.
 
-    names: those under which will be drawn, as far as they are known; `seen` holds those that were.
+    names: {path: keep} of those under which will be drawn, as far as they are known: keep of one under which
+           only coins are, else None. A coin in a pair has its two values: there is room for the other.
+    seen: the same, of what was drawn.
     """
 
-    def __init__(self, names: tuple = (), path: str = "", seen: list | None = None):
-        self.names, self.path, self.seen = names, path, [] if seen is None else seen
+    def __init__(self, names: dict | None = None, path: str = "", seen: dict | None = None):
+        self.names, self.path, self.seen = names or {}, path, {} if seen is None else seen
         self.seed = self.t = 0
 
     def of(self, name: str) -> "Quantiles":
         return Quantiles(self.names, f"{self.path}/{name}", self.seen)
 
     @property
+    def axes(self) -> list:
+        """(t, Phi(t), weights) along each of the names, two at most."""
+        keeps = list(self.names.values())[:2]
+        if len(keeps) < 2:
+            return [axis(POINTS)]
+        coin = any(keep is not None for keep in keeps)
+        return [(np.arange(2), np.arange(2), np.array([1 - keep, keep])) if keep is not None
+                else axis(BESIDE) if coin else axis(PAIRS, SHIFT * number)
+                for number, keep in enumerate(keeps)]
+
+    @property
     def count(self) -> int:
-        return POINTS if len(self.names) < 2 else PAIRS**2
+        return int(np.prod([len(weights) for *_, weights in self.axes]))
 
     @property
     def weights(self) -> np.ndarray:
-        if len(self.names) < 2:
-            return axis(POINTS)[2]
-        return np.outer(axis(PAIRS)[2], axis(PAIRS, SHIFT)[2]).reshape(-1)
+        axes = self.axes
+        return axes[0][2] if len(axes) < 2 else np.outer(axes[0][2], axes[1][2]).reshape(-1)
 
-    def column(self, which: int, shape: tuple, rows: Rows) -> np.ndarray:
-        """Column `which` of `axis`, for this name."""
-        if self.path not in self.seen:
-            self.seen.append(self.path)
-        number = self.seen.index(self.path)
-        if len(self.names) < 2:
-            values = axis(POINTS)[which]
+    def column(self, which: int, shape: tuple, rows: Rows, keep: float | None = None) -> np.ndarray:
+        """Column `which` of `axis`, for this name; keep: where it is for a coin."""
+        if self.seen.setdefault(self.path, keep) != keep:
+            self.seen[self.path] = None  # something else is drawn under this name too
+        number, axes = list(self.seen).index(self.path), self.axes
+        if len(axes) < 2:
+            values = axes[0][which]
         elif number < 2:
-            pairs = np.meshgrid(axis(PAIRS)[which], axis(PAIRS, SHIFT)[which], indexing="ij")
-            values = pairs[number].reshape(-1)
+            values = np.meshgrid(axes[0][which], axes[1][which], indexing="ij")[number].reshape(-1)
         else:  # independent of the weights: evenly spread
-            order = np.random.default_rng(number).permutation(PAIRS**2)
-            values = np.interp((order + 0.5) / PAIRS**2, axis(POINTS)[1], axis(POINTS)[which])
+            order = np.random.default_rng(number).permutation(self.count)
+            values = np.interp((order + 0.5) / self.count, axis(POINTS)[1], axis(POINTS)[which])
         return np.broadcast_to(values.reshape(-1, *(1,) * (len(shape) - 1)), shape).astype(rows.dtype)
 
     def uniform(self, shape: tuple, rows: Rows) -> np.ndarray:
@@ -80,7 +92,9 @@ class Quantiles:
         return mean + std * self.column(0, shape, rows)
 
     def bernoulli(self, shape: tuple, rows: Rows, keep: float) -> np.ndarray:
-        return (self.uniform(shape, rows) < keep).astype(np.uint8)
+        values = self.column(1, shape, rows, keep)
+        own = len(self.axes) > 1 and self.names.get(self.path) is not None
+        return (values if own else values < keep).astype(np.uint8)
 
 
 class Ray:
@@ -89,7 +103,7 @@ class Ray:
     def __init__(self, noise):
         self.noise, first = noise, Quantiles()
         self._draw(first)  # to see under which names it draws
-        key = Quantiles(tuple(first.seen))
+        key = Quantiles(first.seen)
         self.eps, self.weights, self.names = self._draw(key), key.weights, key.names
 
     def _draw(self, key):
@@ -120,29 +134,42 @@ class Ray:
 
         Where some values have a weight of their own, s is the same for every size: then log s, their part of
         H, cancels in a difference. Elsewhere s may grow with the size, and edges of q, which cost a multiple
-        of s, are taken off by a second s.
+        of s, are taken off by a second s. Where there are both, a spike and a slab, each is taken alone: for
+        s -> 0 they do not overlap.
         """
-        _, which = np.unique(z, return_inverse=True)
-        if np.bincount(which, self.weights).max() > ATOM:
-            return self.entropy(z * size, BLUR)
-        std = size * np.sqrt(self.weights @ (z - self.weights @ z) ** 2)
-        blur = std * (0.02 if len(self.names) < 2 else 0.08)
-        return 2 * self.entropy(z * size, blur / 2) - self.entropy(z * size, blur)
+        values, which = np.unique(z, return_inverse=True)
+        mass = np.bincount(which, self.weights)
+        spikes = mass > ATOM
+        if not spikes.any():
+            return self.spread(z, self.weights, size)
+        rest = mass[~spikes].sum()
+        if rest < ATOM or len(values) <= LOOK:
+            return entropy(z * size, self.weights, BLUR)
+        slab = ~spikes[which]
+        alone = (mass[spikes] * np.log(mass[spikes])).sum() + rest * np.log(rest)
+        return float(alone + rest * self.spread(z[slab], self.weights[slab] / rest, size))
 
-    def entropy(self, values: np.ndarray, blur: float) -> float:
-        """-H[value + s n]: the draws on a grid, blurred by a Fourier transform, and sum q log q."""
-        inside = values[self.weights > 1e-7 * self.weights.max()]           # a tail would make it coarse
-        low, high = inside.min() - 10 * blur, inside.max() + 10 * blur
-        step = (high - low) / GRID
-        where = np.clip((values - low) / step, 0, GRID - 2)
-        left = where.astype(int)
-        right = where - left
-        mass = (np.bincount(left, self.weights * (1 - right), GRID)         # each draw shared by neighbours
-                + np.bincount(left + 1, self.weights * right, GRID))
-        wave = np.fft.rfftfreq(GRID, step)
-        q = np.fft.irfft(np.fft.rfft(mass) * np.exp(-2 * (np.pi * wave * blur) ** 2), GRID) / step
-        q = np.maximum(q, 0)
-        return float((q * np.log(np.where(q > 0, q, 1))).sum() * step)
+    def spread(self, z: np.ndarray, weights: np.ndarray, size: float) -> float:
+        """-H where no value has a weight of its own."""
+        std = size * np.sqrt(weights @ (z - weights @ z) ** 2)
+        blur = std * (0.02 if len(self.names) < 2 else 0.08)
+        return 2 * entropy(z * size, weights, blur / 2) - entropy(z * size, weights, blur)
+
+
+def entropy(values: np.ndarray, weights: np.ndarray, blur: float) -> float:
+    """-H[value + s n]: the draws on a grid, blurred by a Fourier transform, and sum q log q."""
+    inside = values[weights > 1e-7 * weights.max()]                     # a tail would make it coarse
+    low, high = inside.min() - 10 * blur, inside.max() + 10 * blur
+    step = (high - low) / GRID
+    where = np.clip((values - low) / step, 0, GRID - 2)
+    left = where.astype(int)
+    right = where - left
+    mass = (np.bincount(left, weights * (1 - right), GRID)              # each draw shared by neighbours
+            + np.bincount(left + 1, weights * right, GRID))
+    wave = np.fft.rfftfreq(GRID, step)
+    q = np.fft.irfft(np.fft.rfft(mass) * np.exp(-2 * (np.pi * wave * blur) ** 2), GRID) / step
+    q = np.maximum(q, 0)
+    return float((q * np.log(np.where(q > 0, q, 1))).sum() * step)
 
 
 def over(z: np.ndarray, weights: np.ndarray, m: np.ndarray, log_p) -> float:

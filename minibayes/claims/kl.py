@@ -50,20 +50,20 @@ def constant(noise: nn.Bernoulli | nn.Gaussian, K: int, s: float) -> float:
     return p - (K - 1) * blur - math.log(2 * math.pi * math.e * VARIANCE) / 2
 
 
-def log_density_ratio(from_0: np.ndarray, from_m: np.ndarray, s: float) -> np.ndarray:
+def log_density_ratio(from_0: np.ndarray, from_m: np.ndarray, s: float, keep: float) -> np.ndarray:
     """log q(w) - log p(w), q = keep N(m, s^2 I) + (1 - keep) N(0, s^2 I), from w/s and (w - m)/s.
 
     (..., K) -> (...)
     """
     K = from_0.shape[-1]
     square_0, square_m = ((v * v).sum(axis=-1) for v in (from_0, from_m))
-    log_q = np.logaddexp(math.log(KEEP) - square_m / 2, math.log1p(-KEEP) - square_0 / 2)
+    log_q = np.logaddexp(math.log(keep) - square_m / 2, math.log1p(-keep) - square_0 / 2)
     log_q = log_q - K * math.log(s * math.sqrt(2 * math.pi))
     log_p = -(L**2) / 2 * s**2 * square_0 - K / 2 * math.log(2 * math.pi / L**2)
     return log_q - log_p
 
 
-def quadrature(m: np.ndarray, s: float) -> float:
+def quadrature(m: np.ndarray, s: float, keep: float = KEEP) -> float:
     """KL of the mixture: E_q = keep E[. at m + s n] + (1 - keep) E[. at s n], n ~ N(0, I).
 
     By the trapezoid rule on [-12, 12]^K; what is cut off is below e^-72. The integrand's nearest poles,
@@ -74,9 +74,9 @@ def quadrature(m: np.ndarray, s: float) -> float:
     n1 = np.arange(-REACH, REACH + STEP / 2, STEP)
     n = np.stack(np.meshgrid(*[n1] * len(m), indexing="ij"), axis=-1)
     weight = np.exp(-(n * n).sum(axis=-1) / 2) * (STEP / math.sqrt(2 * math.pi)) ** len(m)
-    kept = weight * log_density_ratio(n + m / s, n, s)
-    dropped = weight * log_density_ratio(n, n - m / s, s)
-    return KEEP * kept.sum() + (1 - KEEP) * dropped.sum()
+    kept = weight * log_density_ratio(n + m / s, n, s, keep)
+    dropped = weight * log_density_ratio(n, n - m / s, s, keep)
+    return keep * kept.sum() + (1 - keep) * dropped.sum()
 
 
 def rounding(size: float) -> float:

@@ -4,6 +4,7 @@ To add one of your own, subclass `Layer`, `Noise` or `Optimizer`: nothing else h
 """
 
 from .activations import Flatten, ReLU, Tanh
+from .concrete import Concrete
 from .conv import Conv2d, MaxPool2d
 from .key import Key, Rows
 from .layers import Dense, Layer, ShapeError
@@ -12,8 +13,9 @@ from .network import Network
 from .noise import Bernoulli, Delta, Gaussian, Noise
 from .optimizers import SGD, Adam, Optimizer
 from .place import Inputs, Outputs, Place
+from .times import Times
 from .weight_noise import Local, Weights
 
-__all__ = ["SGD", "Adam", "Bernoulli", "Conv2d", "Delta", "Dense", "Flatten", "Gaussian", "Inputs", "Key",
-           "Layer", "LearnedGaussian", "Local", "MaxPool2d", "Network", "Noise", "Optimizer", "Outputs",
-           "Place", "ReLU", "Rows", "ShapeError", "Tanh", "Weights"]
+__all__ = ["SGD", "Adam", "Bernoulli", "Concrete", "Conv2d", "Delta", "Dense", "Flatten", "Gaussian",
+           "Inputs", "Key", "Layer", "LearnedGaussian", "Local", "MaxPool2d", "Network", "Noise",
+           "Optimizer", "Outputs", "Place", "ReLU", "Rows", "ShapeError", "Tanh", "Times", "Weights"]

@@ -142,6 +142,10 @@ class Layer(Registered, kind="layer"):
         """The same layer with z = 1."""
         return replace(self, noise=Delta()) if self.noisy else self
 
+    def hard(self) -> "Layer":
+        """The same layer, same parameters, with its noise's `hard`."""
+        return self if self.noise.hard() is self.noise else replace(self, noise=self.noise.hard())
+
 
 def initial(rng: np.random.Generator, shape: tuple, fan_in: int, fan_out: int, init: str, mean: float,
             dtype: DTypeLike) -> np.ndarray:

@@ -109,6 +109,10 @@ class Network:
         layers = {name: layer.without_noise() for name, layer in self.layers.items()}
         return Network(self.input_shape, **layers)
 
+    def hard(self) -> "Network":
+        """The same network, same parameters, with z in {0, 1} where it was relaxed to learn: `Noise.hard`."""
+        return Network(self.input_shape, **{name: layer.hard() for name, layer in self.layers.items()})
+
     def init(self, rng: np.random.Generator | int, dtype: DTypeLike = np.float32) -> dict:
         """{name: {"M", "b", and what the noise learns}}; rng: a numpy Generator, or a seed for one."""
         rng = np.random.default_rng(rng)

@@ -47,7 +47,10 @@ class Noise(Registered, kind="noise"):
         return {}
 
     def draw(self, key: Key, shape: tuple, rows: Rows) -> np.ndarray:
-        """eps of `shape` = (len(rows), ...), by key.uniform, .normal or .bernoulli; reals as rows.dtype."""
+        """eps of `shape` = (len(rows), ...), by key.uniform, .normal or .bernoulli; reals as rows.dtype.
+
+        One number per unit, or a record of several (nn/times.py).
+        """
         raise NotImplementedError(f"{type(self).__name__} must have draw(key, shape, rows)")
 
     def z(self, phi: dict, eps: np.ndarray) -> np.ndarray:
@@ -78,6 +81,15 @@ class Noise(Registered, kind="noise"):
     def settings(self) -> tuple:
         """((name, formula, value), ...): the numbers that make the distribution, for a table."""
         return ()
+
+    @property
+    def form(self) -> type | tuple:
+        """What a KL rule is found by (`bayes.kl.rule`): its class; of a product, the factors' too."""
+        return type(self)
+
+    def hard(self) -> "Noise":
+        """Itself; where z is the smooth stand-in of a step (`Concrete`), the step, with the same phi."""
+        return self
 
     @property
     def learned(self) -> bool:
