@@ -7,7 +7,7 @@ from .activations import Flatten, ReLU, Tanh
 from .conv import Conv2d, MaxPool2d
 from .key import Key, Rows
 from .layers import Dense, Layer, ShapeError
-from .learned import LearnedGaussian
+from .learned import LearnedGaussian, MeanField
 from .network import Network
 from .noise import Bernoulli, Delta, Gaussian, Noise
 from .optimizers import SGD, Adam, Optimizer
@@ -15,5 +15,5 @@ from .place import Inputs, Outputs, Place
 from .weight_noise import Local, Weights
 
 __all__ = ["SGD", "Adam", "Bernoulli", "Conv2d", "Delta", "Dense", "Flatten", "Gaussian", "Inputs", "Key",
-           "Layer", "LearnedGaussian", "Local", "MaxPool2d", "Network", "Noise", "Optimizer", "Outputs",
-           "Place", "ReLU", "Rows", "ShapeError", "Tanh", "Weights"]
+           "Layer", "LearnedGaussian", "Local", "MaxPool2d", "MeanField", "Network", "Noise", "Optimizer",
+           "Outputs", "Place", "ReLU", "Rows", "ShapeError", "Tanh", "Weights"]

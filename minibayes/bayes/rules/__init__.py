@@ -1,5 +1,5 @@
 """The rows of the KL's table: one derivation for each q under each p. `bayes/kl.py` says what a ray is."""
 
-from . import dropout, loguniform, mgn, variational
+from . import dropout, loguniform, mean_field, mgn, variational
 
-__all__ = ["dropout", "loguniform", "mgn", "variational"]
+__all__ = ["dropout", "loguniform", "mean_field", "mgn", "variational"]
