@@ -94,10 +94,11 @@ def slipped(slip):
     def forward(self, layer, params, x, z):
         if z.ndim > x.ndim or slip not in ("bias", "variance"):
             return own["forward"](self, layer, params, x, z)
-        A, C = self._law(layer, params)
+        law = self._law(layer, params)
+        A, C = law[2:]
         S2 = place.linear(x * x, C * C)
         S = np.sqrt(S2 + params["b"]) if slip == "bias" else S2     # the bias inside: a root of negative numbers
-        return place.linear(x, A) + params["b"] + S * z, (x, z, S)
+        return place.linear(x, A) + params["b"] + S * z, (x, z, S, law)
 
     def draw(self, noise, key, shape, rows):
         return one_row(own["draw"], self, noise, key, shape, rows) if slip == "one e" else own["draw"](self, noise, key, shape, rows)

@@ -140,20 +140,21 @@ class Local(Place):
     def forward(self, layer: Layer, params: dict, x: np.ndarray, z: np.ndarray | int) -> tuple:
         M, b = matrix(params["M"]), params["b"]
         if none(z):
-            return linear(x, M) + b, (x, z, None)
-        A, C = self._law(layer, params)
+            return linear(x, M) + b, (x, z, None, None)
+        law = self._law(layer, params)
+        A, C = law[2:]
         if z.ndim > x.ndim:                             # one omega for all: e is shaped like M
             W = A + C * z.reshape(M.shape)              # A + C o e                     (K, D)
-            return linear(x, W) + b, (x, z, W)
+            return linear(x, W) + b, (x, z, W, law)
         S = np.sqrt(linear(x * x, C * C))               # of W x_n, standard deviation  (B, ..., K)
-        return linear(x, A) + b + S * z, (x, z, S)
+        return linear(x, A) + b + S * z, (x, z, S, law)
 
     def backward(self, layer: Layer, params: dict, cache: tuple, df: np.ndarray) -> tuple:
         M = matrix(params["M"])
-        x, z, saved = cache                             # W where one omega serves all, else S
+        x, z, saved, law = cache                        # W where one omega serves all, else S
         if none(z):
             return linear(df, M.T), {"M": outer(df, x), "b": total(df)}
-        A, C = self._law(layer, params)
+        mean, sd, A, C = law
         if z.ndim > x.ndim:
             dA = outer(df, x)                           # sum_n delta_n x_n^T           (K, D)
             dC = dA * z.reshape(M.shape)                # dW o e
@@ -165,7 +166,6 @@ class Local(Place):
             dx = linear(df, A.T) + 2 * x * linear(g, (C * C).T)
         noise, grads = layer.noise, {"M": dA, "b": total(df)}
         if not noise.additive:                          # A = E[z] M, C = sd M
-            mean, sd = self._moments(layer, params)
             grads["M"] = mean * dA + sd * dC
             dC = M * dC
         if noise.learned:
@@ -174,21 +174,18 @@ class Local(Place):
 
     def weights(self, layer: Layer, params: dict, z: np.ndarray) -> dict:
         """Only where e has the shape of M: drawn at the outputs, the weights themselves never exist."""
-        A, C = self._law(layer, params)
+        A, C = self._law(layer, params)[2:]
         if z.ndim != 1 + len(first_shape(layer)):
             raise require.InputError("place Local draws at the outputs, so there is no matrix of weights: "
                                      "sample with shared=True")
         return {"W": A + C * z.reshape(len(z), *A.shape), "b": params["b"].copy()}
 
     def _law(self, layer: Layer, params: dict) -> tuple:
-        """(A, C): means and standard deviations of the weights, (K, D) each; the sign of C is no matter."""
-        M, (mean, sd) = matrix(params["M"]), self._moments(layer, params)
-        if layer.noise.additive:
-            return M + mean if mean else M, np.broadcast_to(sd, M.shape)
-        return mean * M, sd * M
-
-    def _moments(self, layer: Layer, params: dict) -> tuple:
-        """E[z] and the standard deviation of z, as numbers or (K, D)."""
-        phi, dtype = layer.phi(params), params["M"].dtype
-        mean, sd = layer.noise.moments(phi)[0], np.asarray(layer.noise.sd(phi))
-        return dtype.type(mean), (sd.reshape(()) if sd.size == 1 else matrix(sd)).astype(dtype)
+        """E[z] and sd of z, numbers or (K, D); A and C, (K, D), means and deviations of W up to C's sign."""
+        noise, M = layer.noise, matrix(params["M"])
+        sd = np.asarray(noise.sd(layer.phi(params)))
+        sd = (sd.reshape(()) if sd.size == 1 else matrix(sd)).astype(M.dtype)
+        mean = M.dtype.type(noise.mean)                 # not learned
+        if noise.additive:
+            return mean, sd, M + mean if mean else M, np.broadcast_to(sd, M.shape)
+        return mean, sd, mean * M, sd * M
