@@ -10,6 +10,7 @@ from minibayes.nn import place as places
 
 DROP = nn.Bernoulli(0.6)
 NOISES = [DROP, nn.Gaussian(0.5), nn.LearnedGaussian(0.4), nn.LearnedGaussian(0.4, per="unit")]
+OF_WEIGHTS = [nn.LearnedGaussian(0.4, per="weight"), nn.MeanField(0.3)]
 PLACES = [nn.Inputs(), nn.Outputs(), nn.Weights(), nn.Local()]
 LAYERS = [(nn.ReLU(), (5,)), (nn.Tanh(), (2, 3, 1)), (nn.Flatten(), (2, 3, 2)), (nn.MaxPool2d(2), (4, 5, 2)),
           (nn.MaxPool2d(3, 1), (4, 4, 1)), (nn.Dense(4, 3), (4,)), (nn.Conv2d(2, 3, 2), (3, 4, 2)),
@@ -18,7 +19,7 @@ LAYERS = [(nn.ReLU(), (5,)), (nn.Tanh(), (2, 3, 1)), (nn.Flatten(), (2, 3, 2)), 
 
 
 def can_act(noise, place):
-    return noise.local or place != nn.Local()
+    return (noise.local or place != nn.Local()) and (not noise.of_weights or place in (nn.Local(), nn.Weights()))
 
 
 @pytest.mark.parametrize("layer, shape", LAYERS, ids=lambda v: repr(v)[:60])
@@ -29,10 +30,10 @@ def test_layers_pass(layer, shape, capsys):
 
 
 @pytest.mark.parametrize("place", PLACES, ids=repr)
-@pytest.mark.parametrize("noise", NOISES, ids=repr)
+@pytest.mark.parametrize("noise", [*NOISES, *OF_WEIGHTS], ids=repr)
 def test_noises_pass_at_every_place(noise, place):
     if not can_act(noise, place):
-        pytest.skip("place Local needs normal noise")
+        pytest.skip("place Local needs normal noise, and noise on single weights Local or Weights")
     verdict = checks.layer(nn.Dense(3, 2, noise=noise, place=place), (3,))
     assert verdict.passed, verdict
     if place != nn.Inputs():
@@ -40,7 +41,7 @@ def test_noises_pass_at_every_place(noise, place):
         assert verdict.passed, verdict
 
 
-@pytest.mark.parametrize("noise", [*NOISES, nn.Delta(), nn.Bernoulli(0.5), nn.Bernoulli(1.0),
+@pytest.mark.parametrize("noise", [*NOISES, *OF_WEIGHTS, nn.Delta(), nn.Bernoulli(0.5), nn.Bernoulli(1.0),
                                    nn.Bernoulli(0.01), nn.Gaussian()], ids=repr)
 def test_noises_pass(noise):
     verdict = checks.noise(noise)
@@ -57,7 +58,7 @@ def test_likelihoods_pass(likelihood, outputs):
 
 
 @pytest.mark.parametrize("noise, prior", [
-    *((noise, bayes.Prior(1.3)) for noise in (nn.Delta(), nn.Bernoulli(1.0), *NOISES)),
+    *((noise, bayes.Prior(1.3)) for noise in (nn.Delta(), nn.Bernoulli(1.0), *NOISES, *OF_WEIGHTS)),
     (nn.Gaussian(2.0), bayes.Prior({"layer": 0.7}))], ids=repr)
 def test_rules_under_the_normal_prior_pass(noise, prior):
     verdict = checks.rule(noise, prior)
@@ -69,7 +70,7 @@ def length(ray):
     return -float(np.log(np.linalg.norm(ray)))
 
 
-@pytest.mark.parametrize("noise", NOISES[1:], ids=repr)
+@pytest.mark.parametrize("noise", [*NOISES[1:], *OF_WEIGHTS], ids=repr)
 def test_rules_under_the_log_uniform_prior_pass(noise):
     verdict = checks.rule(noise, bayes.LogUniform(), log_p=length)
     assert verdict.passed, verdict

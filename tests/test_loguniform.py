@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from minibayes import checks
+from minibayes import checks, kernels
+from minibayes.bayes import rules
 from minibayes.bayes.rules import loguniform
 
 EPS = np.finfo(float).eps
@@ -50,6 +51,30 @@ def test_expected_log_of_draws():
     for a in (0.3, 2.0):
         v = np.log(np.abs(1 + math.sqrt(a) * rng.standard_normal(100_000)))
         assert abs(v.mean() - loguniform.expected_log(math.log(a))) <= 4 * v.std() / math.sqrt(len(v))
+
+
+def test_by_table_and_by_fit_are_the_same_functions():
+    """At every kind of u: points of the table, between them, at its end and beyond it, near 0, and 0 itself."""
+    u = np.concatenate([np.linspace(0, 12.2, 977)[1:], 12 + np.array([-1e-9, 0, 1e-9]), np.geomspace(1e-9, 1e4, 80)])
+    log_a = -np.log(2 * u * u)
+    value, slope = loguniform.by_table(u)
+    rounding = 64 * EPS * (1 + np.abs(log_a))
+    assert (np.abs(value - loguniform.exact(log_a)) <= rounding).all() and (np.abs(slope - loguniform.exact_grad(log_a)) <= rounding).all()
+    assert [dawson(v) for v in (0.3, 1.0, 7.5, 40.0)] == pytest.approx(rules.dawson.dawson(np.array([0.3, 1.0, 7.5, 40.0]))[0], rel=1e-14)
+    value, slope = loguniform.by_fit(u)
+    np.testing.assert_allclose(value, loguniform.molchanov(log_a), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(slope, loguniform.molchanov_grad(log_a), rtol=1e-9, atol=1e-12)
+    for form in loguniform.FORMS.values():
+        assert [float(v) for v in form(np.array(0.0))] == [0.0, 0.0] and form(np.zeros((2, 3)))[1].shape == (2, 3)
+
+
+def test_dawson_s_kernel_is_its_python():
+    u = np.array([0.0, 0.03125, 0.3, 5.0, 11.99, 12.0, 12.5, 300.0, np.nan])
+    out, naive = np.empty((2, 9)), np.empty((2, 9))
+    args = u, rules.dawson.table(), rules.dawson.STEP, rules.dawson.OFFSET
+    kernels.dawson(*args, *out)
+    kernels.dawson.py_func(*args, *naive)
+    np.testing.assert_allclose(out, naive, rtol=1e-15)
 
 
 @pytest.mark.parametrize("name", ["exact", "molchanov"])

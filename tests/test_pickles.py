@@ -36,7 +36,7 @@ def objects():
     nll, objective = metrics.calibration(p, Y), bayes.Objective(net, bayes.Prior(0.5), bayes.Gaussian(2.0), 30)
     target = truth.hmc.LogPosterior(net, bayes.Prior(0.5), bayes.Gaussian(2.0), X, R)
     made = [
-        nn.SGD(0.1, momentum=0.9), nn.Adam(1e-3), nn.Bernoulli(0.3), nn.Delta(), nn.Gaussian(0.5), nn.LearnedGaussian(),
+        nn.SGD(0.1, momentum=0.9), nn.Adam(1e-3), nn.Bernoulli(0.3), nn.Delta(), nn.Gaussian(0.5), nn.LearnedGaussian(), nn.MeanField(),
         nn.Concrete(), nn.Times(nn.Bernoulli(0.5), nn.LearnedGaussian()),
         nn.Inputs(), nn.Outputs(), nn.Weights(), nn.Local(), nn.Dense(3, 2), nn.Dense(3, 2, noise=nn.LearnedGaussian(), place=nn.Local()),
         nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Tanh(), nn.Flatten(), nn.Rows(np.arange(3), np.arange(3), np.float32),

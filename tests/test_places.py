@@ -7,7 +7,8 @@ from minibayes import BayesianNetwork, InputError, bayes, checks, nn
 from minibayes.bayes import kl, posterior
 from minibayes.truth import exact
 
-NOISES = [nn.Delta(), nn.Bernoulli(0.7), nn.Gaussian(0.5), nn.LearnedGaussian(0.5), nn.LearnedGaussian(0.5, "unit")]
+NOISES = [nn.Delta(), nn.Bernoulli(0.7), nn.Gaussian(0.5), nn.LearnedGaussian(0.5), nn.LearnedGaussian(0.5, "unit"),
+          nn.LearnedGaussian(0.5, "weight"), nn.MeanField(0.4)]
 PLACES = [nn.Inputs(), nn.Outputs(), nn.Weights(), nn.Local()]
 
 
@@ -17,11 +18,11 @@ def dense(noise, place):
 
 def conv(noise, place, per="patch"):
     layer = nn.Conv2d(2, 3, 3, stride=2, padding=1, noise=noise, noise_per=per, place=place)
-    return nn.Network((5, 6, 2), a=layer, t=nn.Tanh(), f=nn.Flatten(), b=nn.Dense(27, 2, noise=noise))
+    return nn.Network((5, 6, 2), a=layer, t=nn.Tanh(), f=nn.Flatten(), b=nn.Dense(27, 2, noise=noise))  # at its default place
 
 
 def fits(noise, place):
-    return place != nn.Local() or noise.local or not noise.random
+    return (place != nn.Local() or noise.local or not noise.random) and (not noise.of_weights or place in PLACES[2:])
 
 
 def shaken(net, rng):
@@ -138,7 +139,7 @@ def test_without_data_alpha_tends_to_what_the_prior_wants():
 @pytest.mark.parametrize("noise", NOISES[2:], ids=repr)
 def test_a_layer_s_moments_are_those_of_its_weights(noise):
     """E[W] and E[W^2] against draws of the weights themselves, 4 standard errors."""
-    for place in (nn.Inputs(), nn.Weights(), nn.Local()):
+    for place in filter(lambda place: fits(noise, place), (nn.Inputs(), nn.Weights(), nn.Local())):
         net = nn.Network(a=nn.Dense(3, 2, noise=noise, place=place))
         params, T = shaken(net, np.random.default_rng(5)), 4000
         W = np.stack([posterior.weights(net, params, net.sample(nn.Key(2, t), (1, 3), shared=True, dtype=float, params=params), "a")["W"][0]
@@ -155,6 +156,11 @@ def test_what_cannot_be():
         nn.Dense(3, 2, noise=nn.Bernoulli(0.5), place=nn.Local())
     with pytest.raises(InputError, match=r"place must be nn.Inputs\(\).* got the class Inputs: add its parentheses"):
         nn.Dense(3, 2, place=nn.Inputs)
+    for noise in (nn.LearnedGaussian(0.5, "weight"), nn.MeanField()):
+        for make in (lambda n: nn.Dense(3, 2, noise=n, place=nn.Inputs()), lambda n: nn.Dense(3, 2, noise=n, place=nn.Outputs()),
+                     lambda n: nn.Conv2d(1, 2, 3, noise=n, place=nn.Outputs())):
+            with pytest.raises(InputError, match=r"place must be nn.Local\(\) or nn.Weights\(\) for noise on single weights such as"):
+                make(noise)
     large = nn.Network(a=nn.Dense(2000, 2000, noise=nn.Bernoulli(0.5), place=nn.Weights()))
     with pytest.raises(InputError, match=r"place Weights needs 256000000 numbers of noise for 64 examples.*smaller batches"):
         large.draw(0, (64, 2000))

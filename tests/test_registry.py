@@ -135,11 +135,13 @@ def test_every_shipped_class_can_be_written_and_read():
     """Settings, through JSON and back; `formerly` names of older files too."""
     shipped = [nn.Dense(2, 3, noise=nn.LearnedGaussian(0.3, "unit"), place=nn.Local()), nn.Conv2d(1, 2, 3, place=nn.Weights()),
                nn.Dense(2, 3, noise=nn.Concrete(0.7, 0.2, "unit")),
+               nn.Dense(2, 3, noise=nn.MeanField(0.2)), nn.Conv2d(1, 2, 3, noise=nn.LearnedGaussian(0.3, "weight"), place=nn.Weights()),
                nn.MaxPool2d(2), nn.ReLU(), nn.Tanh(), nn.Flatten(), nn.Delta(), nn.Bernoulli(0.4), nn.Gaussian(2.0), nn.Inputs(),
                nn.Outputs(),
-               bayes.Prior({"a": 2.0}), bayes.LogUniform(), bayes.WeightDecay(2.0),
+               bayes.Prior({"a": 2.0}), bayes.LogUniform(), bayes.LogUniform("molchanov"), bayes.WeightDecay(2.0),
                bayes.Categorical(), bayes.Gaussian(3.0), bayes.Heteroscedastic()]
     for value in shipped:
         assert dataclasses.is_dataclass(value)
         assert records.build(value.kind, json.loads(json.dumps(records.spec(value)))) == value
+    assert records.build("prior", {"class": "LogUniform"}) == bayes.LogUniform("exact")  # as older files have it
     assert records.build("prior", {"class": "Prior", "lengthscale": 2.0}) == bayes.Normal(2.0) == bayes.Prior(2.0)

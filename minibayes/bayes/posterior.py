@@ -22,16 +22,19 @@ def weights(net: Network, params: dict, z: dict, name: str) -> dict:
 
 @usual
 def mean(net: Network, params: dict) -> dict:
-    """E_q[omega] = E[z] M, in the shapes of the weights: what "weight averaging" predicts with."""
-    return {name: {p: first * params[name][p] for p, (first, _) in group.items()}
-            for name, group in moments(net, params).items()}
+    """E_q[omega] = E[z] M, in the shapes of the weights: what "weight averaging" predicts with.
+
+    M + E[z] for additive noise.
+    """
+    return {name: {p: first for p, (first, _) in net.layers[name].weight_moments(group).items()}
+            for name, group in params.items()}
 
 
 @usual
 def second_moment(net: Network, params: dict) -> dict:
-    """E_q[omega^2] = E[z^2] M^2, element by element, in the shapes of the weights."""
-    return {name: {p: second * params[name][p] ** 2 for p, (_, second) in group.items()}
-            for name, group in moments(net, params).items()}
+    """E_q[omega^2] = E[z^2] M^2, or E[(M + z)^2], element by element, in the shapes of the weights."""
+    return {name: {p: second for p, (_, second) in net.layers[name].weight_moments(group).items()}
+            for name, group in params.items()}
 
 
 @usual

@@ -120,7 +120,7 @@ def examine_noise(exam: Examination, case: Case, note: str, factors: dict, learn
         with exam.part(f"dL/dz{note}", "agrees with differences") as wrong:
             del factors["the mask z"]
             response = {"the response at z = 1": case.forward(z=np.ones_like(z))[0]}
-            if is_factor(case):
+            if layer.place.dz_shape(layer, z.shape) == z.shape:
                 wrong(compare("dL/dz", lambda v: case.loss(z=v), z, case.grads["z"], factors | response))
             else:  # dL/dz stands for something else, and what it gives for phi counts
                 dz = np.asarray(case.grads["z"], np.float64)

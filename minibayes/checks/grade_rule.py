@@ -1,7 +1,6 @@
 """Is a KL rule right: its gradient, its decay, its value beside the KL on a grid, wherever the noise acts?"""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -102,7 +101,7 @@ def places(noise, layer: str) -> list:
             out.append((repr(place), Network(**{layer: Dense(3, 2, noise=noise, place=place)})))
         except Exception:
             continue  # where this noise cannot act
-    return [*out, ("a convolution", Network((2, 2, 1), **{layer: replace(Conv2d(1, 2, 2), noise=noise)}))]
+    return [*out, ("a convolution", Network((2, 2, 1), **{layer: Conv2d(1, 2, 2, noise=noise)}))]
 
 
 class Q:
@@ -188,7 +187,7 @@ class Parts:
     """The KL of all rays in its parts, by numbers; and what may be written in their place."""
 
     def __init__(self, ray: Ray, rays: list, log_p):
-        pairs = [(ray.z(phi), m) for phi, m in rays]
+        pairs = [(ray.factor(phi, m), m) for phi, m in rays]
         random, self.count = ray.noise.random, len(pairs)
         self.log_p = sum(ray.expected_log_p(z, m, log_p) for z, m in pairs)
         self.entropy = sum(ray.minus_entropy(z, np.linalg.norm(m)) for z, m in pairs) if random else 0.0

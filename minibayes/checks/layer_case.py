@@ -93,9 +93,10 @@ def lacks_mask(case, p: str) -> bool:
 
 
 def is_factor(case) -> bool:
-    """Whether z is what multiplies the parameters: at the place Local it is not."""
-    return near(*np.broadcast_arrays(case.layer.mean_noise(case.params, np.float64),
-                                     case.layer.noise.moments(case.layer.phi(case.params))[0]))
+    """Whether z is what multiplies the parameters: at the place Local, or added to them, it is not."""
+    layer, params = case.layer, case.params
+    mean, wanted = layer.mean_noise(params, np.float64), layer.noise.moments(layer.phi(params))[0]
+    return not layer.noise.additive and near(*np.broadcast_arrays(mean, wanted))
 
 
 def multiplies(case) -> str:

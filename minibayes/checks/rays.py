@@ -115,6 +115,10 @@ class Ray:
         """The draws of z; phi {name: (1,) array}."""
         return np.asarray(call(self.noise, "z", phi, self.eps), np.float64)[:, 0]
 
+    def factor(self, phi: dict, m: np.ndarray) -> np.ndarray:
+        """The draws of w/m, which is z; additive noise has w = m + z, and one number in a ray."""
+        return 1 + self.z(phi) / m if self.noise.additive else self.z(phi)
+
     def expected_log_p(self, z: np.ndarray, m: np.ndarray, log_p) -> float:
         """-E_q log p(ray) = -sum_i w_i log p(z_i m)."""
         values, which = np.unique(z, return_inverse=True)

@@ -8,7 +8,7 @@ from .concrete import Concrete
 from .conv import Conv2d, MaxPool2d
 from .key import Key, Rows
 from .layers import Dense, Layer, ShapeError
-from .learned import LearnedGaussian
+from .learned import LearnedGaussian, MeanField
 from .network import Network
 from .noise import Bernoulli, Delta, Gaussian, Noise
 from .optimizers import SGD, Adam, Optimizer
@@ -17,5 +17,5 @@ from .times import Times
 from .weight_noise import Local, Weights
 
 __all__ = ["SGD", "Adam", "Bernoulli", "Concrete", "Conv2d", "Delta", "Dense", "Flatten", "Gaussian",
-           "Inputs", "Key", "Layer", "LearnedGaussian", "Local", "MaxPool2d", "Network", "Noise",
+           "Inputs", "Key", "Layer", "LearnedGaussian", "Local", "MaxPool2d", "MeanField", "Network", "Noise",
            "Optimizer", "Outputs", "Place", "ReLU", "Rows", "ShapeError", "Tanh", "Times", "Weights"]

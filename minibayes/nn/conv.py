@@ -7,8 +7,8 @@ import numpy as np
 from .. import kernels, require
 from ..own import settle
 from .layers import INITS, Layer, Linear, ShapeError
-from .noise import Delta, Noise, check_noise
-from .place import Outputs, Place, check_place, linear
+from .noise import Delta, Noise
+from .place import Outputs, Place, linear
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Conv2d(Linear):
     noise_per: "patch" (by default), one z per kernel and patch, z (B, Ho, Wo, C_out);
                "kernel", one z per kernel and image, z (B, 1, 1, C_out).
     init_scheme: of M, "xavier" (by default), "he" or "lecun"; b starts at 0.
-    place: nn.Outputs() by default, as above; nn.Weights(), one kernel per image; nn.Local(): see `nn.place`.
+    place: nn.Outputs() by default, as above; nn.Weights(), one kernel per image; nn.Local(), the default for
+           normal noise on single weights: see `nn.place`.
     """
 
     c_in: int
@@ -39,7 +40,7 @@ class Conv2d(Linear):
     noise: Noise = field(default_factory=Delta)
     noise_per: str = "patch"
     init_scheme: str = "xavier"
-    place: Place = field(default_factory=Outputs)
+    place: Place | None = None
     spatial = 2
 
     def __post_init__(self):
@@ -47,8 +48,7 @@ class Conv2d(Linear):
             settle(self, **{name: require.integer(name, getattr(self, name), low)})
         settle(self, noise_per=require.choice("noise_per", self.noise_per, ("patch", "kernel")),
                init_scheme=require.choice("init_scheme", self.init_scheme, INITS))
-        check_noise(self.noise)
-        check_place(self.place, self.noise, images=True)
+        self.settle_noise(Outputs(), images=True)
 
     def param_shapes(self) -> dict:
         return {"M": (self.c_out, self.kernel, self.kernel, self.c_in), "b": (self.c_out,)}

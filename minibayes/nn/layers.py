@@ -19,6 +19,7 @@ from ..own import settle
 from ..registry import Registered, check
 from .noise import Delta, Noise, check_noise
 from .place import Inputs, Place, check_place
+from .weight_noise import Local, Weights
 
 INITS = ("xavier", "he", "lecun")
 
@@ -122,11 +123,19 @@ class Layer(Registered, kind="layer"):
         return self.place.mean(self, self.phi(params), dtype)
 
     def moments(self, params: dict) -> dict:
-        """{param: (E[w]/m, E[w^2]/m^2)}: E[z] and E[z^2] for the weights inside the noise, 1 outside."""
+        """{param: (E[z], E[z^2])} for the weights inside the noise; 1 outside."""
         inside = self.noisy_params if self.noisy else ()
         first, second = self.noise.moments(self.phi(params)) if inside else (1.0, 1.0)
         return {p: (self.place.along(first, a), self.place.along(second, a)) if p in inside else (1.0, 1.0)
                 for p, a in params.items() if p in self.param_shapes()}
+
+    def weight_moments(self, params: dict) -> dict:
+        """{param: (E[w], E[w^2])} in the shapes of the weights: w = z m, or m + z for additive noise."""
+        out = {}
+        for p, (first, second) in self.moments(params).items():
+            m, add = params[p], self.noise.additive and self.noisy and p in self.noisy_params
+            out[p] = (m + first, m * m + 2 * m * first + second) if add else (first * m, second * m**2)
+        return out
 
     def rays(self, params: dict) -> np.ndarray:
         """||ray||^2 for every set of numbers that share one z."""
@@ -167,11 +176,19 @@ class Linear(Layer):
     def noisy_params(self) -> tuple:
         return self.place.noisy
 
+    def settle_noise(self, place: Place, images: bool = False) -> None:
+        """A check of the noise and of where it acts: at `place` where nothing is said, or on the weights."""
+        check_noise(self.noise)
+        if self.place is None and self.noise.of_weights:
+            place = Local() if self.noise.local else Weights()
+        settle(self, place=check_place(place if self.place is None else self.place, self.noise, images))
+
     def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> dict:
         """M by `init_scheme`, b = 0."""
         shape = self.param_shapes()["M"]
         fan_in, fan_out = self.fans()
         mean = float(np.mean(self.noise.moments(self.start_noise(np.float64))[0]))
+        mean = 1.0 if self.noise.additive else mean
         M = initial(rng, shape, fan_in, fan_out, self.init_scheme, mean, dtype)
         return {"M": M, "b": np.zeros(len(M), dtype)}
 
@@ -185,20 +202,20 @@ class Dense(Linear):
     noise: of z; nn.Delta() by default, none; nn.Bernoulli(keep), nn.Gaussian(variance) or any nn.Noise.
     init_scheme: of M, "xavier" (by default), "he" or "lecun"; b starts at 0.
     place: where z acts; nn.Inputs() by default, as above; nn.Outputs(), nn.Weights(), nn.Local(): `nn.place`.
+           nn.Local() by default for normal noise on single weights, such as nn.MeanField(std).
     """
 
     n_in: int
     n_out: int
     noise: Noise = field(default_factory=Delta)
     init_scheme: str = "xavier"
-    place: Place = field(default_factory=Inputs)
+    place: Place | None = None
 
     def __post_init__(self):
         for name in ("n_in", "n_out"):
             settle(self, **{name: require.integer(name, getattr(self, name), 1)})
         settle(self, init_scheme=require.choice("init_scheme", self.init_scheme, INITS))
-        check_noise(self.noise)
-        check_place(self.place, self.noise)
+        self.settle_noise(Inputs())
 
     def param_shapes(self) -> dict:
         return {"M": (self.n_out, self.n_in), "b": (self.n_out,)}

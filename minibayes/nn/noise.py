@@ -41,6 +41,7 @@ class Noise(Registered, kind="noise"):
     random = True  # whether z varies at all: a layer whose noise does not is a layer without noise
     pools = False  # whether `expected_max` is written: what rule="probabilistic-pooling" needs
     local = False  # whether z is normal, z = E[z] + std n with n ~ N(0, 1): what the place Local needs
+    additive = False  # whether a weight is w = m + z, not w = z m: then at the places Local and Weights alone
 
     def start(self, shape: tuple) -> dict:
         """phi_0, {name: float64 array} for units of `shape`, to learn from; {} where nothing is learned."""
@@ -64,6 +65,15 @@ class Noise(Registered, kind="noise"):
     def moments(self, phi: dict) -> tuple:
         """(E[z], E[z^2]): numbers, or arrays in the shape of phi. Weight averaging, posterior and KL ask."""
         raise NotImplementedError(f"{type(self).__name__} must have moments(phi)")
+
+    def sd(self, phi: dict) -> np.ndarray | float:
+        """sqrt(Var[z]), as `moments` gives E[z]. Written where Var[z] may be too small to be a difference."""
+        first, second = self.moments(phi)
+        return np.sqrt(second - first * first)
+
+    def without(self, phi: dict, pruned: np.ndarray) -> dict:
+        """phi for weights of which some, where `pruned` is True, are to be 0: their M will be."""
+        return phi
 
     def points(self, order: int) -> tuple:
         """(values (n,), weights (n,)) of one eps: sum_i weights_i g(values_i) = E[g(eps)].
@@ -90,6 +100,11 @@ class Noise(Registered, kind="noise"):
     def hard(self) -> "Noise":
         """Itself; where z is the smooth stand-in of a step (`Concrete`), the step, with the same phi."""
         return self
+
+    @property
+    def of_weights(self) -> bool:
+        """Whether it is noise on single weights, for the places Local and Weights."""
+        return self.additive
 
     @property
     def learned(self) -> bool:

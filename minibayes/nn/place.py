@@ -8,7 +8,7 @@ place. A ray is the set of numbers in M (and b) that share one z.
     Weights    f_n = (M o z_n) x_n + b         a ray is a single weight (DropConnect)     z like M
     Local      f_n, normal, of that mean and variance, drawn at the outputs               e like the outputs
 
-The last two are in weight_noise.py.
+The last two are in weight_noise.py; there additive noise may act too, W = M + z_n.
 
 Rows are (B, ..., D), what comes out (B, ..., K), with as many axes between as the layer has places in an
 image (none for a dense layer). M (K, D) is the layer's M with a row per output; a layer without noise is
@@ -65,6 +65,9 @@ class Place(Registered, kind="place"):
 
     def check(self, noise: Noise, images: bool) -> None:
         """An error if this noise cannot act here; images: in a convolution."""
+        if noise.of_weights:
+            raise require.InputError(f"place must be nn.Local() or nn.Weights() for noise on single weights "
+                                     f"such as {noise!r}, got {self!r}")
 
     def noise_shape(self, layer: Layer, shape: tuple) -> tuple:
         """z's shape for one example of `shape`."""
@@ -128,6 +131,7 @@ class Inputs(Place):
     """f_n = M (z_n o x_n) + b = W_n x_n + b, W_n = M diag(z_n): the poster's.  z (B, D), or (1, D) shared."""
 
     def check(self, noise: Noise, images: bool) -> None:
+        super().check(noise, images)
         if images:
             raise require.InputError("place must be nn.Outputs(), nn.Weights() or nn.Local() in a "
                                      "convolution, got Inputs(): to drop input channels, put the noise on "

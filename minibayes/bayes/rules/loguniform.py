@@ -6,7 +6,9 @@ infimum, and the C that makes it 0 is C = (gamma + log 2)/2. As a -> 0, E log|e|
 -1/2 log a + C.
 
 Exactly, with u = 1/sqrt(2a) and Dawson's D(u) = exp(-u^2) int_0^u exp(t^2) dt:  dKL/dlog a = -u D(u), between
--0.65 and 0. All values in nats per weight; log a may be an array. Sources: Kingma, Salimans and Welling
+-0.65 and 0. All values in nats per weight; log a may be an array. `exact` and `exact_grad` integrate, a
+weight at a time; `by_table` gives the same for every weight of a network, from Dawson's function, and
+`by_fit` the fit of Molchanov et al. in its place. Sources: Kingma, Salimans and Welling
 (arXiv 1506.02557); Molchanov, Ashukha and Vetrov (arXiv 1701.05369).
 """
 
@@ -14,6 +16,8 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from .dawson import dawson
 
 C = (np.euler_gamma + math.log(2)) / 2
 
@@ -106,6 +110,23 @@ def kingma(log_a: ArrayLike) -> np.ndarray:
     c1, c2, c3 = KINGMA
     a = np.exp(np.asarray(log_a, np.float64))
     return C - np.log(a) / 2 - a * (c1 + a * (c2 + a * c3))
+
+
+def by_table(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(KL, dKL/dlog a) at u = 1/sqrt(2a) >= 0, float64: the exact ones, 2 int_0^u D and -u D(u)."""
+    D, K = dawson(u)
+    return K, -u * D
+
+
+def by_fit(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same of the fit, `molchanov` and `molchanov_grad` with 1/a = 2 u^2: no logarithm of 0 at u = 0."""
+    k1, k2, k3 = MOLCHANOV
+    r = 2 * u * u                                                       # 1/a
+    s = 1 / (1 + math.exp(-k2) * r**k3)                                 # sigm(k2 + k3 log a)
+    return k1 * (1 - s) + np.log1p(r) / 2, -k1 * k3 * s * (1 - s) - 0.5 * r / (1 + r)
+
+
+FORMS = {"exact": by_table, "molchanov": by_fit}  # by the name that bayes.LogUniform(kl=...) takes
 
 
 def sigmoid(v: np.ndarray) -> np.ndarray:

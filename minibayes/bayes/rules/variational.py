@@ -6,6 +6,8 @@ loguniform.py integrates: variational dropout (arXiv 1506.02557; Molchanov, Ashu
 1701.05369). Weights outside the noise, such as a dense bias, have no penalty there, and none here.
 """
 
+import math
+
 import numpy as np
 
 from ... import nn
@@ -25,8 +27,8 @@ def outside(q: kl.Q, prior: LogUniform) -> kl.Part:
 @kl.rule(nn.Gaussian, LogUniform)
 def fixed(q: kl.Q, prior: LogUniform) -> kl.Part:
     """A number that nothing learned changes."""
-    value = len(q.rays()) * float(loguniform.exact(np.log(q.noise.variance)))
-    return kl.Part({}, (kl.Term("alpha", value, {}, FORMULA),))
+    value, _ = loguniform.FORMS[prior.kl](np.array(1 / math.sqrt(2 * q.noise.variance)))
+    return kl.Part({}, (kl.Term("alpha", len(q.rays()) * float(value), {}, FORMULA, note(prior)),))
 
 
 @kl.rule(nn.LearnedGaussian, LogUniform)
@@ -34,6 +36,11 @@ def learned(q: kl.Q, prior: LogUniform) -> kl.Part:
     """One KL(alpha) for each ray, and its derivative in log alpha."""
     log_alpha = q.phi["log_alpha"].astype(np.float64)
     rays = len(q.rays()) / log_alpha.size  # that share one alpha
-    value = rays * float(loguniform.exact(log_alpha).sum())
-    slope = rays * loguniform.exact_grad(log_alpha)
-    return kl.Part({}, (kl.Term("alpha", value, {"log_alpha": slope}, FORMULA),))
+    value, slope = loguniform.FORMS[prior.kl](np.exp(-log_alpha / 2) / math.sqrt(2))
+    grads = {"log_alpha": rays * slope}
+    return kl.Part({}, (kl.Term("alpha", rays * float(value.sum()), grads, FORMULA, note(prior)),))
+
+
+def note(prior: LogUniform) -> str:
+    """What a table says of a KL that is not the exact one."""
+    return "" if prior.kl == "exact" else f"by the fit {prior.kl!r}, not exactly"
