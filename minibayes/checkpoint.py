@@ -1,5 +1,6 @@
 """A training run's State, and the Checkpoint that keeps it on disk, tied to its settings and its data."""
 
+import warnings
 import zlib
 from dataclasses import dataclass, field
 from os import PathLike
@@ -8,6 +9,7 @@ import numpy as np
 
 from . import records, require, storage
 from .bayes.warm_up import KLFactor
+from .nn.key import DRAWS
 from .nn.optimizers import leaves
 
 
@@ -72,6 +74,7 @@ class Checkpoint:
                 raise storage.FileError(f"checkpoint {str(self.path)!r} is a model file, not a checkpoint: "
                                         "give another path")
             self._check_settings(header)
+            self._check_draws(header)
             progress, dtype = header["progress"], header["dtype"]
             step, history = require.integer("step", progress["step"], 0), progress["history"]
             rows = isinstance(history, list) and all(isinstance(row, dict) for row in history)
@@ -103,6 +106,13 @@ class Checkpoint:
                 both = "" if long else f": {theirs.get(name)!r} there, {value!r} here"
                 what = {"data": "training data", "start": "initial parameters"}.get(name, name)
                 raise self._another(f"{what}{both}")
+
+    def _check_draws(self, header):
+        normal = any(self.net.layers[name].noise.local for name in self.net.noisy)
+        if header.get("draws", 1) != DRAWS and normal and header["dtype"] == "float32":
+            warnings.warn(f"checkpoint {str(self.path)!r} was written by a version that rounded normal noise "
+                          "in float32 otherwise: the run goes on, with other last digits than an "
+                          "uninterrupted one", stacklevel=5)
 
     def _another(self, what):
         return storage.FileError(f"checkpoint {str(self.path)!r} is of a run with another {what}; give "

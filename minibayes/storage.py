@@ -16,6 +16,7 @@ import numpy as np
 
 from . import files, records, require
 from .nn import Network
+from .nn.key import DRAWS
 from .nn.optimizers import leaves
 
 FORMAT, VERSION = "minibayes", 1
@@ -32,7 +33,7 @@ def write(path: str | PathLike, header: dict, arrays: dict) -> None:
     path = require.path("path", path)
     if not path.parent.is_dir():
         raise require.InputError(f"path must be in an existing folder, got {str(path)!r}")
-    text = records.to_json({"format": FORMAT, "version": VERSION} | header).encode()
+    text = records.to_json({"format": FORMAT, "version": VERSION, "draws": DRAWS} | header).encode()
     try:
         with files.whole(path) as file:
             np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)

@@ -42,6 +42,29 @@ def gaussian_unit(std, unit, example, layer, t, key):
     return 1 + radius * (math.cos(angle) if lane % 2 == 0 else math.sin(angle))
 
 
+def gaussian32(a, b, mean, std):
+    """kernels.gaussian32's formula for pairs of words (n,), in NumPy: (n, 2) float32."""
+    f, i = np.float32, np.int32
+    high, low = (a >> np.uint64(16)).astype(i), (a & np.uint64(65535)).astype(i)
+    u = high.astype(f) * f(2**16) + (low.astype(f) + f(0.5))
+    near = -((65535 - high).astype(f) * f(2**16) + ((65535 - low).astype(f) + f(0.5))) * f(2.0**-32)
+    e = (u.view(i) - np.array([math.sqrt(0.5)], f).view(i)[0]) >> i(23)
+    m = (u.view(i) - (e << i(23))).view(f)
+    above = np.where(e == 32, near, m - f(1))
+    s = above / (f(2) + above)
+    q = s * s
+    log = f(2) * s * (f(1) + q * (f(1 / 3) + q * (f(1 / 5) + q * (f(1 / 7) + q * f(1 / 9))))) + (e - 32).astype(f) * f(math.log(2))
+    r = std * np.sqrt(f(-2) * log)
+    up = (b >> np.uint64(29)).astype(i) & 1
+    k = (b >> np.uint64(30)).astype(i) + up
+    x = ((b & np.uint64(2**30 - 1)).astype(i) - (up << i(30))).astype(f) * f(2 * math.pi / 2**32)
+    q = x * x
+    cos = f(1) + q * (f(-1 / 2) + q * (f(1 / 24) + q * (f(-1 / 720) + q * f(1 / 40320))))
+    sin = x + x * q * (f(-1 / 6) + q * (f(1 / 120) + q * (f(-1 / 5040) + q * f(1 / 362880))))
+    r = np.where(k & 2, -r, r)
+    return np.stack([mean + r * np.where(k & 1, -sin, cos), mean + r * np.where(k & 1, cos, sin)], axis=1)
+
+
 def im2col(x, k, stride, padding):
     N, H, W, C = x.shape
     Ho, Wo = (H + 2 * padding - k) // stride + 1, (W + 2 * padding - k) // stride + 1

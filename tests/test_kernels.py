@@ -1,10 +1,12 @@
 """Each kernel against naive loops, against its own .py_func, and against its adjoint; Philox against its published answers."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import bernoulli_unit, expected_max, gaussian_unit, im2col, max_pool, philox
+from reference import bernoulli_unit, expected_max, gaussian32, gaussian_unit, im2col, max_pool, philox
 
 from minibayes import checks, kernels
 from minibayes.nn.key import digits, layer_id
@@ -61,6 +63,33 @@ def test_gaussian_kernel(units, dtype):
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(fast, naive, rtol=4 * eps, atol=8 * eps)
     np.testing.assert_allclose(fast, slow, rtol=4 * eps, atol=8 * eps)
+
+
+@pytest.mark.parametrize("rows, units", [(1, 1), (2, 2), (3, 3), (5, 4), (2, 5), (7, 40), (40, 7), (1, 203)])
+def test_gaussian_kernel_in_float32(rows, units):
+    """Against the one in float64, unit by unit; and the same bits as its formula in NumPy's float32."""
+    examples, passes, layer = np.arange(rows, dtype=np.uint64) + 2**31, np.arange(rows, dtype=np.uint64), np.uint64(77)
+    fast, plain = np.full((rows, units), 9, np.float32), np.empty((rows, units))
+    kernels.gaussian32(np.float32(1.0), np.float32(1.5), examples, passes, layer, KEY, fast)
+    kernels.gaussian(1.0, 1.5, examples, passes, layer, KEY, plain)
+    assert np.abs(fast - plain).max() <= 1.5e-6
+    blocks = -(-units // 4)
+    words = np.empty((rows * blocks, 4), np.uint64)
+    counters = [(j, e, layer, t) for e, t in zip(examples, passes, strict=True) for j in range(blocks)]
+    kernels.philox(np.array(counters, np.uint64), KEY, words)
+    z = np.stack([gaussian32(*words[:, pair].T, np.float32(1.0), np.float32(1.5)) for pair in ((0, 1), (2, 3))], axis=1)
+    assert (z.reshape(rows, -1)[:, :units] == fast).all()
+
+
+@pytest.mark.parametrize("word", [0, 1, 2**23, 2**31 - 1, 2**31, 3037000498, 3037000499, 3037000500, 2**32 - 300, 2**32 - 2, 2**32 - 1])
+def test_radius_and_angle_in_float32_at_the_edges(word):
+    """To a few units in the last place, near u = 0 and u = 1 and at every quarter turn too."""
+    std, u = np.float32(1), (word + 0.5) / 2**32
+    radius = math.sqrt(-2 * math.log1p(-(2**32 - word - 0.5) / 2**32) if u > 0.5 else -2 * math.log(u))
+    for angle in (0, 1, 2**29 - 1, 2**29, 2**30, 3 * 2**29, 2**31 - 1, 2**31, 5 * 2**29, 3 * 2**30, 7 * 2**29, 2**32 - 1):
+        z = gaussian32(np.array([word], np.uint64), np.array([angle], np.uint64), np.float32(0), std)[0]
+        turn = 2 * math.pi * angle / 2**32
+        np.testing.assert_allclose(z, [radius * math.cos(turn), radius * math.sin(turn)], atol=5e-7 * radius)
 
 
 @settings(max_examples=60, deadline=None)

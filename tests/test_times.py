@@ -91,3 +91,12 @@ def test_trained_saved_and_exact(noise, monkeypatch, tmp_path):
     found = m.predict(x[:5], samples=4000, threads=1)
     assert np.all(np.abs(found.mean - true.mean) < 4 * true.std / np.sqrt(4000))
     assert checks.explain(m, x, y)["kl[a/rays]"] == pytest.approx(kl.terms(m.net, m.params, m.prior)["a"]["rays"])
+
+
+def test_additive_noise_is_no_factor_and_noise_on_weights_stays_there():
+    with pytest.raises(InputError, match="b must be noise that multiplies"):
+        nn.Times(nn.Bernoulli(0.5), nn.MeanField(0.1))
+    slab = nn.Times(nn.Bernoulli(0.5), nn.LearnedGaussian(per="weight"))
+    with pytest.raises(InputError, match="weight"):
+        nn.Dense(3, 2, noise=slab, place=nn.Inputs())
+    assert nn.Network(fc=nn.Dense(3, 2, noise=slab, place=nn.Weights())).init(0)["fc"]["b_log_alpha"].shape == (2, 3)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minibayes import BayesianNetwork, bayes, load, models, nn
+from minibayes import BayesianNetwork, bayes, load, models, nn, storage
 
 FILES = Path(__file__).parent / "version_1"
 EXPECTED = np.load(FILES / "expected.npz")
@@ -42,3 +42,18 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path, threads):
     for name, group in model.params.items():
         for p, a in group.items():
             np.testing.assert_allclose(a, EXPECTED[f"params/{name}/{p}"], rtol=1e-4, atol=1e-6)
+
+
+def test_a_checkpoint_with_normal_noise_of_another_version_goes_on_and_says_so(tmp_path, monkeypatch):
+    def run(noise, steps):
+        model = BayesianNetwork(models.mlp([3, 4, 2], noise=noise))
+        model.fit(np.ones((8, 3), "f4"), np.arange(8) % 2, steps=steps, checkpoint=tmp_path / f"{noise}.npz")
+
+    with monkeypatch.context() as older:
+        older.setattr(storage, "DRAWS", 1)
+        for noise in (nn.Bernoulli(0.5), nn.Gaussian()):
+            run(noise, 2)
+    run(nn.Bernoulli(0.5), 4)  # whose bits are what they were
+    with pytest.warns(UserWarning, match="rounded normal noise in float32 otherwise"):
+        run(nn.Gaussian(), 4)
+    run(nn.Gaussian(), 5)

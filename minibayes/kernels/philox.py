@@ -19,9 +19,16 @@ M0, M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)  # the published multiplie
 W0, W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)  # the published Weyl increments of the key
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 DIGITS = np.uint64(64)  # places that one block of 128 Bernoulli units owns: at most one per binary digit of keep
-LANES = 16  # counters drawn side by side; loops of 8 are unrolled instead of vectorised
+LANES = 16  # counters drawn side by side, with vector instructions
 BYTE, SEVEN, EVERY_BYTE = np.uint64(0xFF), np.uint64(7), np.uint64(0x0101010101010101)
 DIAGONAL, CARRY = np.uint64(0x8040201008040201), np.uint64(0x7F7F7F7F7F7F7F7F)
+f32, i32, PAIRS = np.float32, np.int32, 2 * LANES  # of gaussian32; two pairs of words from each call
+ROOT_HALF = np.array([math.sqrt(0.5)], f32).view(i32)[0]  # its bits
+ONE_HALF, ONE, TWO, MINUS_TWO, UPPER = f32(0.5), f32(1), f32(2), f32(-2), f32(2**16)
+LOG_2, WORD, TURN, REST = f32(math.log(2)), f32(2.0**-32), f32(2 * math.pi / 2**32), 2**30 - 1
+A3, A5, A7, A9 = f32(1 / 3), f32(1 / 5), f32(1 / 7), f32(1 / 9)  # of atanh
+C2, C4, C6, C8 = f32(-1 / 2), f32(1 / 24), f32(-1 / 720), f32(1 / 40320)  # of cos
+S3, S5, S7, S9 = f32(-1 / 6), f32(1 / 120), f32(-1 / 5040), f32(1 / 362880)  # of sin
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -43,13 +50,13 @@ def philox(counter, key, out):
 
 @njit(nogil=True, cache=True, inline="always")
 def _philox_lanes(c, k0, k1):
-    """_philox for LANES counters at once: word i of counter l is c[i*LANES + l]. Loops of a fixed length, for vector instructions."""
-    for _ in range(10):
-        for l in range(LANES):
-            p0, p1 = M0 * c[l], M1 * c[2 * LANES + l]
-            a, b = (p1 >> HALF) ^ c[LANES + l] ^ k0, (p0 >> HALF) ^ c[3 * LANES + l] ^ k1
-            c[l], c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = a, p1 & LOW, b, p0 & LOW
-        k0, k1 = (k0 + W0) & LOW, (k1 + W1) & LOW
+    """_philox for LANES counters side by side, in place: word i of counter l is c[i*LANES + l].
+
+    The masks change nothing: they tell the compiler that both factors have 32 bits, which one vector instruction multiplies.
+    """
+    for l in range(LANES):
+        c0, c1, c2, c3 = c[l] & LOW, c[LANES + l] & LOW, c[2 * LANES + l] & LOW, c[3 * LANES + l] & LOW
+        c[l], c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = _philox(c0, c1, c2, c3, k0, k1)
 
 
 @njit(nogil=True, cache=True)
@@ -126,7 +133,7 @@ def gaussian(mean, std, examples, passes, layer, key, out):
     for one pair of words (a, b):  u = (a + 1/2) / 2^32 in (0, 1),  v = b / 2^32
         out[n, 2i] = mean + std sqrt(-2 log u) cos(2 pi v);   out[n, 2i+1] = mean + std sqrt(-2 log u) sin(2 pi v)
 
-    Computed in float64, stored in the dtype of out. With 32-bit words |z - mean| <= 6.8 std: the tail beyond has mass 1e-11.
+    Computed in float64; `gaussian32` is the same in float32. With 32-bit words |z - mean| <= 6.8 std: the tail beyond has mass 1e-11.
     """
     units = out.shape[1]
     scale, turn = 1.0 / 4294967296.0, 2.0 * math.pi / 4294967296.0
@@ -145,6 +152,90 @@ def gaussian(mean, std, examples, passes, layer, key, out):
                 out[n, first + 2] = mean + radius * math.cos(angle)
                 if first + 3 < units:
                     out[n, first + 3] = mean + radius * math.sin(angle)
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _radii(words, std, r, bits, near, exponent):
+    """r = std sqrt(-2 log u), u = (word + 1/2)/2^32. words (PAIRS,) uint32; bits is r seen as int32; near, exponent: room.
+
+    u = 2^e m with m in [sqrt(1/2), sqrt(2)), and log m = 2 atanh(s), s = (m - 1)/(m + 1), |s| < 0.18: five terms of its series leave
+    7e-10. Where e = 0, m - 1 = -(2^32 - word - 1/2)/2^32 comes from the word itself: u is rounded, and near 1 that would be all there is.
+    """
+    for l in range(PAIRS):
+        high, low = i32(words[l] >> 16), i32(words[l] & 65535)
+        r[l] = f32(high) * UPPER + (f32(low) + ONE_HALF)                                    # 2^32 u
+        near[l] = -(f32(i32(65535 - high)) * UPPER + (f32(i32(65535 - low)) + ONE_HALF)) * WORD  # u - 1
+    for l in range(PAIRS):
+        e = i32(i32(bits[l] - ROOT_HALF) >> 23)
+        exponent[l] = e
+        bits[l] = i32(bits[l] - i32(e << 23))                                               # m
+    for l in range(PAIRS):
+        above = near[l] if exponent[l] == 32 else r[l] - ONE                                # m - 1
+        s = above / (TWO + above)
+        q = s * s
+        log = TWO * s * (ONE + q * (A3 + q * (A5 + q * (A7 + q * A9)))) + f32(i32(exponent[l] - 32)) * LOG_2
+        r[l] = std * np.sqrt(MINUS_TWO * log)
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _turned(words, mean, r, quarter, first, second):
+    """first = mean + r cos(2 pi v), second = mean + r sin(2 pi v), v = word/2^32. words (PAIRS,) uint32; quarter: room.
+
+    v is within 1/8 of a quarter turn k: x = 2 pi v - k pi/2, |x| <= pi/4, where the series to x^8 and x^9 leave 2.4e-8 and 2e-9; k
+    quarter turns of (cos x, sin x) exchange them or change their signs.
+    """
+    for l in range(PAIRS):
+        up = i32(i32(words[l] >> 29) & 1)  # whether the next quarter turn is nearer
+        quarter[l] = i32(i32(words[l] >> 30) + up)                                          # k
+        first[l] = f32(i32(i32(words[l] & REST) - i32(up << 30))) * TURN                    # x
+    for l in range(PAIRS):
+        x = first[l]
+        q = x * x
+        cos = ONE + q * (C2 + q * (C4 + q * (C6 + q * C8)))
+        sin = x + x * q * (S3 + q * (S5 + q * (S7 + q * S9)))
+        odd = quarter[l] & 1 != 0
+        signed = -r[l] if quarter[l] & 2 != 0 else r[l]
+        first[l] = mean + signed * (-sin if odd else cos)
+        second[l] = mean + signed * (cos if odd else sin)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")  # a division that may raise is not a vector instruction
+def gaussian32(mean, std, examples, passes, layer, key, out):
+    """`gaussian` for out (B, units) float32; mean and std float32.
+
+    for block in range(units / 4):
+        a, b, c, d = Philox(counter=(block, example, layer, pass))
+        out[n, 4 block : 4 block + 4] = *pair(a, b), *pair(c, d)        # pair: of gaussian
+    """
+    rows, units = out.shape
+    blocks, flat = (units + 3) // 4, out.reshape(-1)
+    c, radii, angles = np.zeros(4 * LANES, np.uint64), np.empty(PAIRS, np.uint32), np.empty(PAIRS, np.uint32)
+    r, near, first, second = np.empty((4, PAIRS), f32)
+    bits, room = r.view(i32), np.empty(PAIRS, i32)
+    at, last, n, block = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64), 0, 0
+    for start in range(0, rows * blocks, LANES):
+        lanes = min(LANES, rows * blocks - start)  # the others draw for nobody
+        for l in range(lanes):
+            at[l], last[l] = n * units + 4 * block, n * units + units - 1
+            c[l], c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = np.uint64(block), examples[n], layer, passes[n]
+            block += 1
+            if block == blocks:
+                n, block = n + 1, 0
+        _philox_lanes(c, key[0], key[1])
+        for l in range(LANES):
+            radii[l], angles[l] = c[l], c[LANES + l]
+            radii[LANES + l], angles[LANES + l] = c[2 * LANES + l], c[3 * LANES + l]
+        _radii(radii, std, r, bits, near, room)
+        _turned(angles, mean, r, room, first, second)
+        for l in range(lanes):
+            i, end = at[l], last[l]
+            flat[i] = first[l]
+            if i + 1 <= end:
+                flat[i + 1] = second[l]
+            if i + 2 <= end:
+                flat[i + 2] = first[LANES + l]
+            if i + 3 <= end:
+                flat[i + 3] = second[LANES + l]
 
 
 @njit(nogil=True, cache=True)

@@ -16,6 +16,7 @@ from .. import kernels, require
 from ..own import read_only, settle
 
 WORD = 2**32
+DRAWS = 2  # the version of what is drawn, in files: since 2, normal float32 numbers are computed in float32
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ class Key:
     def normal(self, shape: tuple, rows: Rows, mean: float = 0.0, std: float = 1.0) -> np.ndarray:
         """N(mean, std^2), of `shape` = (R, ...), as rows.dtype."""
         out = np.empty(shape, rows.dtype)
-        flat = out.reshape(len(out), -1)
-        kernels.gaussian(float(mean), float(std), rows.examples, rows.passes, self.layer, self.words, flat)
+        flat, number = out.reshape(len(out), -1), out.dtype.type
+        draw = kernels.gaussian32 if number is np.float32 else kernels.gaussian
+        draw(number(mean), number(std), rows.examples, rows.passes, self.layer, self.words, flat)
         return out
 
     def bernoulli(self, shape: tuple, rows: Rows, keep: float) -> np.ndarray:

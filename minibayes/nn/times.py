@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import require
 from ..own import settle
 from .key import Key, Rows
 from .noise import Noise, check_noise
@@ -28,10 +29,18 @@ class Times(Noise):
 
     def __post_init__(self):
         settle(self, a=check_noise(self.a), b=check_noise(self.b))
+        for name in ("a", "b"):
+            if getattr(self, name).additive:
+                raise require.InputError(f"{name} must be noise that multiplies, as w = m z, "
+                                         f"got {getattr(self, name)!r}, which is added to m")
 
     @property
     def random(self) -> bool:
         return self.a.random or self.b.random
+
+    @property
+    def of_weights(self) -> bool:
+        return self.a.of_weights or self.b.of_weights
 
     @property
     def form(self) -> tuple:
