@@ -16,7 +16,7 @@ DRAWS = 100_000
 def dropout_terms(m: np.ndarray, w: np.ndarray, s: float) -> tuple[np.ndarray, float]:
     """log q(w) - log p(w) at weights w (DRAWS, K), and what its mean should be; of dropout's ray."""
     exact = value(DROP, m) + constant(DROP, len(m), s) + L**2 / 2 * len(m) * s**2
-    return log_density_ratio(w / s, (w - m) / s, s), exact
+    return log_density_ratio(w / s, (w - m) / s, s, DROP.keep), exact
 
 
 def mgn_terms(m: np.ndarray, w: np.ndarray, s: float) -> tuple[np.ndarray, float]:
