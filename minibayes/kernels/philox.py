@@ -212,11 +212,11 @@ def gaussian32(mean, std, examples, passes, layer, key, out):
     c, radii, angles = np.zeros(4 * LANES, np.uint64), np.empty(PAIRS, np.uint32), np.empty(PAIRS, np.uint32)
     r, near, first, second = np.empty((4, PAIRS), f32)
     bits, room = r.view(i32), np.empty(PAIRS, i32)
-    at, last, n, block = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64), 0, 0
+    at, left, n, block = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64), 0, 0
     for start in range(0, rows * blocks, LANES):
         lanes = min(LANES, rows * blocks - start)  # the others draw for nobody
         for l in range(lanes):
-            at[l], last[l] = n * units + 4 * block, n * units + units - 1
+            at[l], left[l] = n * units + 4 * block, units - 4 * block
             c[l], c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = np.uint64(block), examples[n], layer, passes[n]
             block += 1
             if block == blocks:
@@ -224,18 +224,20 @@ def gaussian32(mean, std, examples, passes, layer, key, out):
         _philox_lanes(c, key[0], key[1])
         for l in range(LANES):
             radii[l], angles[l] = c[l], c[LANES + l]
+        for l in range(LANES):
             radii[LANES + l], angles[LANES + l] = c[2 * LANES + l], c[3 * LANES + l]
         _radii(radii, std, r, bits, near, room)
         _turned(angles, mean, r, room, first, second)
         for l in range(lanes):
-            i, end = at[l], last[l]
-            flat[i] = first[l]
-            if i + 1 <= end:
-                flat[i + 1] = second[l]
-            if i + 2 <= end:
-                flat[i + 2] = first[LANES + l]
-            if i + 3 <= end:
-                flat[i + 3] = second[LANES + l]
+            i = at[l]
+            if left[l] >= 4:
+                flat[i], flat[i + 1], flat[i + 2], flat[i + 3] = first[l], second[l], first[LANES + l], second[LANES + l]
+            else:
+                flat[i] = first[l]
+                if left[l] >= 2:
+                    flat[i + 1] = second[l]
+                if left[l] >= 3:
+                    flat[i + 2] = first[LANES + l]
 
 
 @njit(nogil=True, cache=True)
