@@ -166,9 +166,8 @@ def _radii(words, std, r, bits, near, exponent):
         r[l] = f32(high) * UPPER + (f32(low) + ONE_HALF)                                    # 2^32 u
         near[l] = -(f32(i32(65535 - high)) * UPPER + (f32(i32(65535 - low)) + ONE_HALF)) * WORD  # u - 1
     for l in range(PAIRS):
-        e = i32(i32(bits[l] - ROOT_HALF) >> 23)
-        exponent[l] = e
-        bits[l] = i32(bits[l] - i32(e << 23))                                               # m
+        exponent[l] = i32(i32(bits[l] - ROOT_HALF) >> 23)                                   # e
+        bits[l] = i32(bits[l] - i32(exponent[l] << 23))                                               # m
     for l in range(PAIRS):
         above = near[l] if exponent[l] == 32 else r[l] - ONE                                # m - 1
         s = above / (TWO + above)
@@ -224,7 +223,6 @@ def gaussian32(mean, std, examples, passes, layer, key, out):
         _philox_lanes(c, key[0], key[1])
         for l in range(LANES):
             radii[l], angles[l] = c[l], c[LANES + l]
-        for l in range(LANES):
             radii[LANES + l], angles[LANES + l] = c[2 * LANES + l], c[3 * LANES + l]
         _radii(radii, std, r, bits, near, room)
         _turned(angles, mean, r, room, first, second)
