@@ -23,6 +23,7 @@ from .bayes.predictive import predict
 from .bayes.prior import check_prior
 from .bayes.warm_up import KLFactor
 from .fast import compare, parallel
+from .fast.forks import Waited
 from .fast.program import Program
 from .floats import usual
 from .nn import SGD, Key, Network, Optimizer
@@ -182,7 +183,7 @@ class BayesianNetwork:
 
         with bar(progress, total if known else None, "predict", " passes x inputs") as progress_bar:
             with parallel.single_threaded_blas() if plain else nullcontext():  # as fast does
-                made = by(self.net if plain else Program(self.net, threads), progress_bar.update)
+                made = by(Waited(self.net) if plain else Program(self.net, threads), progress_bar.update)
         if compare.wanted() and not plain and known:
             compare.same("the prediction's mean", made.mean, by(self.net).mean, x.dtype)
         return made

@@ -92,6 +92,21 @@ with Busy(work):
         time.sleep(0.02 * i)
         assert in_a_child(lambda: restored() and answer() == expected)
 """,
+    "a plain predict in another thread": """
+inside = []
+class Seen(mb.nn.Tanh):
+    def forward(self, params, x, z=1):
+        inside.append(forks.gate.mine())
+        return super().forward(params, x, z)
+model = mb.BayesianNetwork(mb.nn.Network(a=mb.nn.Dense(2, 3, noise=mb.nn.Bernoulli(0.5)), t=Seen()))
+model.params = model.net.init(0)
+plain = model.predict(np.ones((4, 2)), samples=3, plain=True).mean
+assert inside and all(inside) and not forks.gate.mine()
+with Busy(lambda: ready.predict(x[:32], samples=2, plain=True)):
+    for i in range(3):
+        time.sleep(0.02 * i)
+        assert in_a_child(lambda: restored() and answer() == expected)
+""",
     "a report": """
 def fork(snapshot, row):
     assert in_a_child(lambda: answer() == expected)

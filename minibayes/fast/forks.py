@@ -11,8 +11,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from .. import require
 from ..kernels.compiling import COMPILER_LOCK
+from ..nn import Key, Network, Rows
 from .hold import holders
 
 WAIT = 30.0  # seconds that a fork waits for the work of other threads: longer than a compilation
@@ -108,6 +111,19 @@ class Gate:
 
 
 gate = Gate()
+
+
+class Waited(Network):
+    """A plain network; a fork waits for the layers at work in it."""
+
+    def __init__(self, net: Network):
+        super().__init__(net.input_shape, **net.layers)
+
+    def forward(self, params: dict, x: np.ndarray, z: dict) -> tuple:
+        return gate.passed(super().forward)(params, x, z)
+
+    def draw_rows(self, key: Key, input_shape: tuple, rows: Rows, shared: bool = False) -> dict:
+        return gate.passed(super().draw_rows)(key, input_shape, rows, shared)
 
 
 def _before_fork():
