@@ -13,7 +13,7 @@ from minibayes.fast.program import Program
 NOISES = [nn.Delta(), nn.Bernoulli(0.5), nn.Bernoulli(0.9), nn.Gaussian(0.7)]
 
 
-def tiny_conv(rng, noise, noise_per):
+def tiny_conv(rng, noise, noise_per, rise=None):
     k, stride, padding, c_in, c_out = (int(v) for v in rng.integers([1, 1, 0, 1, 1], [5, 3, 3, 12, 6]))
     H, W = (int(v) for v in rng.integers(8, 14, 2))
     size, pool_stride = (int(v) for v in rng.integers([1, 1], [4, 4]))
@@ -23,8 +23,8 @@ def tiny_conv(rng, noise, noise_per):
         shape = pool.output_shape(conv.output_shape((H, W, c_in)))
     except ValueError:
         return None
-    n = int(np.prod(shape))
-    return nn.Network((H, W, c_in), c=conv, p=pool, r=nn.ReLU(), f=nn.Flatten(), d=nn.Dense(n, 5, noise=noise), t=nn.Tanh(),
+    n, order = int(np.prod(shape)), {"p": pool, "r": nn.ReLU()} if rise is None else {"r": rise, "p": pool}
+    return nn.Network((H, W, c_in), c=conv, **order, f=nn.Flatten(), d=nn.Dense(n, 5, noise=noise), t=nn.Tanh(),
                       e=nn.Dense(5, 3, noise=noise))
 
 
@@ -70,12 +70,22 @@ def test_a_program_is_its_network(seed, narrow, sparse, monkeypatch):
     monkeypatch.setattr(conv_stage, "BLOCK", 3)
     rng, tried = np.random.default_rng(seed), 0
     while tried < 3:
-        net = tiny_conv(rng, NOISES[rng.integers(4)], ("patch", "kernel")[rng.integers(2)])
+        net = tiny_conv(rng, NOISES[rng.integers(4)], ("patch", "kernel")[rng.integers(2)], (None, nn.ReLU(), nn.Tanh())[tried])
         if net is None:
             continue
         tried += 1
         params, x = shaken(net, rng), rng.standard_normal((5, *net.input_shape))
         compare(net, params, x, net.sample(seed, x.shape, shared=bool(rng.integers(2)), dtype=np.float64), rng, 1e-11)
+
+
+@pytest.mark.parametrize("rise", [nn.ReLU(), nn.Tanh()], ids=repr)
+def test_what_rises_between_a_convolution_and_its_pooling_comes_after_it(rise):
+    conv, drop = nn.Conv2d(2, 4, 3, noise=nn.Bernoulli(0.5)), nn.Bernoulli(0.5)
+    net = nn.Network((9, 8, 2), c=conv, r=rise, p=nn.MaxPool2d(2), c2=nn.Conv2d(4, 3, 2, noise=drop), f=nn.Flatten(), d=nn.Dense(12, 3))
+    assert [(type(stage).__name__, stage.name) for stage in Program(net).stages[:3]] == [
+        ("ConvPool", "c"), ("Plain", "r"), ("Plain", "c2")]
+    odd = nn.Network((9, 8, 2), c=conv, r=type("OddReLU", (type(rise),), {})(), p=nn.MaxPool2d(2), f=nn.Flatten(), d=nn.Dense(36, 3))
+    assert {type(stage).__name__ for stage in Program(odd).stages[:3]} == {"Plain"}  # a subclass need not rise
 
 
 @pytest.mark.parametrize("variant", models.VARIANTS)

@@ -4,8 +4,8 @@ Program is a drop-in for Network, in training steps and in predictions: same sig
 rounding (tested against the plain layers). What is different, each measured to be faster than what it
 replaces:
 - a convolution, its bias, noise and pooling are one compiled call, block by block, and the response is not
-  kept; a chain of dense layers is one call too. Compiled code calls BLAS itself, so threads seldom meet at
-  the interpreter's lock;
+  kept; a ReLU or Tanh between them comes after the pooling, which does not mind. A chain of dense layers is
+  one call too. Compiled code calls BLAS itself, so threads seldom meet at the interpreter's lock;
 - dL/d(response) is non-zero at one place per pooling window and, of those, not where the unit was dropped: it
   is kept as (value, argmax) and multiplied by row-sparse kernels. So is dL/df of a dense layer behind a ReLU.
   A dense product takes over where too little is zero;
@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from .. import require
-from ..nn.activations import ReLU
+from ..nn.activations import ReLU, Tanh
 from ..nn.conv import Conv2d
 from ..nn.key import Key, Rows
 from ..nn.layers import Dense, Layer
@@ -147,6 +147,9 @@ def stages_of(net: Network) -> list[Plain]:
         layer, last = net.layers[name], stages[-1] if stages else None
         if type(layer) is Conv2d and usual(layer, Outputs) and names and fits(net.layers[names[0]]):
             stages.append(ConvPool(name, layer, net.layers[names.pop(0)]))
+        elif type(layer) is Conv2d and usual(layer, Outputs) and rises_and_pools(net, names):
+            rise, pool = names.pop(0), names.pop(0)  # max_i r(y_i) = r(max_i y_i): on fewer numbers
+            stages += [ConvPool(name, layer, net.layers[pool]), Plain(rise, net.layers[rise])]
         elif type(layer) is Dense and usual(layer, Inputs):
             room = isinstance(last, DenseStack) and len(last.layers) < DEPTH
             if room and name not in net.noisy[:1]:
@@ -158,6 +161,11 @@ def stages_of(net: Network) -> list[Plain]:
         else:
             stages.append(Plain(name, layer))
     return stages
+
+
+def rises_and_pools(net: Network, names: list[str]) -> bool:
+    """Whether the next layers are a non-decreasing function of single numbers and a pooling."""
+    return len(names) > 1 and type(net.layers[names[0]]) in (ReLU, Tanh) and fits(net.layers[names[1]])
 
 
 def usual(layer: Layer, place: type[Place]) -> bool:
