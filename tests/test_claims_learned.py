@@ -100,6 +100,7 @@ def test_a_factor_that_is_left_out(monkeypatch):
     assert failing(objective_kl_factor.kl_factor) == {"objective-kl-factor"}
 
 
+@pytest.mark.slow
 def test_another_weight_decay_has_another_optimum(monkeypatch):
     """keep^2 for keep, and a training without the entropy of keep."""
     instead(monkeypatch, nn.Bernoulli, lambda q, prior: expected_log_p(q, prior, q.noise.keep**2, ""))

@@ -102,7 +102,8 @@ def linear_regression():
     return target, np.linalg.solve(A, tau * X.T @ y), np.linalg.inv(A)
 
 
-@pytest.mark.parametrize("settings", [{}, {"accept": 0.5, "leaps": 4}], ids=["defaults", "many rejections"])
+@pytest.mark.parametrize("settings", [pytest.param({}, marks=pytest.mark.slow), {"accept": 0.5, "leaps": 4}],
+                         ids=["defaults", "many rejections"])
 def test_exact_moments_of_linear_regression(settings):
     """Means and all second moments within 4 standard errors by effective size: four chains, from the prior."""
     target, mean, covariance = linear_regression()

@@ -10,9 +10,9 @@ import minibayes
 FIT = """
 import numpy as np, minibayes as mb
 from minibayes import nn
-x, y = np.random.default_rng(0).random((4, 10, 10, 1)).astype(np.float32), np.arange(4) % 2
+x, y = np.random.default_rng(0).random((4, 7, 7, 1)).astype(np.float32), np.arange(4) % 2
 for noise in (nn.Bernoulli(0.5), nn.Gaussian(0.5)):
-    net = nn.Network(c=nn.Conv2d(1, 2, 3, noise=noise), p=nn.MaxPool2d(2), d=nn.Conv2d(2, 2, 2), q=nn.MaxPool2d(2), f=nn.Flatten(),
+    net = nn.Network(c=nn.Conv2d(1, 2, 3, noise=noise), p=nn.MaxPool2d(2), d=nn.Conv2d(2, 2, 2), f=nn.Flatten(),
                      e=nn.Dense(2, 2))
     model = mb.BayesianNetwork(net)
     model.fit(x, y, steps=1, batch_size=4)
