@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from minibayes import progress
+
 # A shell starts what it runs in the background with Ctrl-C ignored, and every process started from there inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -15,6 +17,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # MINIBAYES_TEST_SETERR=raise: the same tests in a program that has called np.seterr(all="raise"), say.
 if os.environ.get("MINIBAYES_TEST_SETERR"):
     np.seterr(all=os.environ["MINIBAYES_TEST_SETERR"])
+
+
+def pytest_runtest_setup(item):
+    """A test's first bar begins a minute of its own, after which it may print a line: not that of the tests before it."""
+    progress.Lines.ended = float("-inf")
 
 
 @pytest.fixture
