@@ -4,6 +4,7 @@ With t -> 0 it is z = 1 where u > 1 - keep and 0 elsewhere, Bernoulli(keep), whi
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class Concrete(Noise):
         keep = sigmoid(a[..., 0])
         if not t:
             return keep.astype(phi["logit_keep"].dtype), keep.astype(phi["logit_keep"].dtype)
-        nodes, weights = np.polynomial.legendre.leggauss(128)
+        nodes, weights = gauss()
         v, weights = REACH / 2 * (nodes + 1), t * REACH / 2 * weights
         above, below = density(t * v - a), density(t * v + a)       # of e where v > 0, and where v < 0
         first = sigmoid(-v) * (below - above)
@@ -115,6 +116,12 @@ class Concrete(Noise):
     def settings(self) -> tuple:
         return (("keep", "P(z = 1) to start from", self.keep),
                 ("temperature", "of the relaxation; 0: z in {0, 1}", self.temperature))
+
+
+@lru_cache(maxsize=1)
+def gauss() -> tuple[np.ndarray, np.ndarray]:
+    """The rule of `moments` on (-1, 1)."""
+    return np.polynomial.legendre.leggauss(128)
 
 
 def sigmoid(v: np.ndarray) -> np.ndarray:
