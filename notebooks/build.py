@@ -138,6 +138,8 @@ def hide(cells, path):
         parts.append(cell.source if cell.cell_type == "markdown" else f"```python\n{cell.source}\n```")
         printed = []
         for output in cell.get("outputs", []):
+            if "data" in output and not output.data:
+                continue  # a bar that has left
             if "data" in output and set(output.data) != {"text/plain"}:
                 raise BuildError(f"{path.name}: the solution that begins {name_of(cell)} must print text "
                                  f"only, it shows {set(output.data)}")
