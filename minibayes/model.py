@@ -141,7 +141,9 @@ class BayesianNetwork:
             checkpoint_every=checkpoint_every, resume=resume, threads=threads,
             plain=require.boolean("plain", plain), kl_factor=kl_factor)
         self.params, self.history = state.params, state.history
-        scale.check_end(self.net if plain else Program(self.net, 1), state.params, self.likelihood, x, y)
+        runner = Waited(self.net) if plain else Program(self.net, 1)
+        with parallel.single_threaded_blas():
+            scale.check_end(runner, state.params, self.likelihood, x, y)
         return copy.deepcopy(self.history)
 
     @usual
