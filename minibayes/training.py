@@ -204,8 +204,8 @@ def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: 
                     nll, loss, count = state.sums
                     row = {"epoch": state.step / run.steps_per_epoch, "step": state.step,
                            "loss": loss / count, "nll": nll / count, "seconds": time.perf_counter() - began}
-                    before = state.history[-1]["step"] if state.history else 0
-                    row |= run.kl_factor.row(before, state.step)
+                    reported = state.history[-1]["step"] if state.history else 0
+                    row |= run.kl_factor.row(reported, state.step)
                     added, goes_on = evaluate(state.params, row)
                     row |= records.as_plain(added) if keeper else added  # as a resumed run finds it
                     state = replace(state, history=[*state.history, row], sums=(0.0, 0.0, 0))

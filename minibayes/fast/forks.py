@@ -1,4 +1,4 @@
-"""os.fork beside work in other threads: it waits until none is inside compiled code or BLAS.
+"""os.fork beside work in other threads: it waits until none is inside compiled code, BLAS or a plain network.
 
 A fork copies one thread only, with whatever locks the others hold. So threads say when they are at work
 (`Gate.enter`, `leave`), a fork waits until none is, and in the child those that are no more are forgotten.
