@@ -1,15 +1,15 @@
-"""Conv2d, its noise and the MaxPool2d after it in one stage: block by block, with a sparse backward."""
+"""Conv2d, its noise, and the pooling and the ReLU or Tanh after it, if any, in one stage: block by block."""
 
 import math
 
 import numpy as np
 
 from .. import kernels
-from ..kernels import Geometry, Lines
+from ..kernels import NO_RISE, Geometry, Lines
 from ..nn.conv import Conv2d, MaxPool2d
 from ..nn.layers import Layer
 from ..nn.noise import Bernoulli
-from .stages import Plain, grads_like, in_rows
+from .stages import RISES, Plain, grads_like, in_rows
 
 BLOCK = 8  # images whose patches and responses are in memory at a time: they stay in the second-level cache
 NARROW = 32  # a patch's rows of k*C numbers are short below this: planes, and strips
@@ -22,14 +22,18 @@ def fits(layer: Layer) -> bool:
     return type(layer) is MaxPool2d and layer.size**2 <= 256
 
 
-class ConvPool(Plain):
-    """Conv2d, its noise, and the MaxPool2d after it."""
+class Conv(Plain):
+    """Conv2d, its noise, the MaxPool2d after it, and a non-decreasing function of single numbers.
 
-    def __init__(self, name: str, conv: Conv2d, pool: MaxPool2d):
+    Without a pooling each response is the largest of a window of one. dL/d(response) is kept as (value, argmax),
+    with the slopes of noise and function multiplied in, so what they make 0 is left out of sparse products.
+    """
+
+    def __init__(self, name: str, conv: Conv2d, pool: MaxPool2d | None = None, rise: Layer | None = None):
         super().__init__(name, conv)
-        self.pool, self.compiled = pool, (name,)
-        narrow = int(conv.kernel * conv.c_in < NARROW)
-        self.geometry = Geometry(conv.kernel, conv.stride, pool.size, pool.stride, narrow, BLOCK)
+        self.pool, self.rise, self.compiled = pool or MaxPool2d(1), rise, (name,)
+        narrow, which = int(conv.kernel * conv.c_in < NARROW), RISES.get(type(rise), NO_RISE)
+        self.geometry = Geometry(conv.kernel, conv.stride, self.pool.size, self.pool.stride, narrow, BLOCK, which)
         self.no_noise, self._shapes = np.ones((1, 1, 1, conv.c_out), np.uint8), {}
 
     def forward(self, params, x, z, work):
@@ -51,12 +55,13 @@ class ConvPool(Plain):
     def expected(self, params, x, pool, work):
         y = self.before_noise(params, x, work)
         y += params[self.name]["b"]
-        if type(self.layer.noise) is not Bernoulli:
-            return pool.expected(self.layer.noise, y)
-        out = work((self.name, "out"), (len(x), *pool.output_shape(y.shape[1:])), y.dtype)
-        window = work("window", (pool.size**2, self.layer.c_out), y.dtype)
-        kernels.expected_max_pool(y, self.layer.noise.keep, pool.size, pool.stride, window, out)
-        return out
+        if type(self.layer.noise) is Bernoulli:
+            out = work((self.name, "out"), (len(x), *pool.output_shape(y.shape[1:])), y.dtype)
+            window = work("window", (pool.size**2, self.layer.c_out), y.dtype)
+            kernels.expected_max_pool(y, self.layer.noise.keep, pool.size, pool.stride, window, out)
+        else:
+            out = pool.expected(self.layer.noise, y)
+        return out if self.rise is None else self.rise.forward({}, out)[0]
 
     def before_noise(self, params, x, work):
         """y = M . patch, (N, Ho, Wo, K), without the bias."""
@@ -74,7 +79,7 @@ class ConvPool(Plain):
         return out
 
     def pool_value(self, y, b, z, out, repeat=1):
-        """out = the pooled z (y + b), for `repeat` rows of z in a row on each image y (N, H, W, C)."""
+        """out = r(the pooled z (y + b)), for `repeat` rows of z in a row on each image y (N, H, W, C)."""
         _, H, W, C = y.shape
         kernels.noisy_max_pool_value(y.reshape(-1), H * W * C, W * C, W, b, z, self.geometry, repeat, out)
 

@@ -12,17 +12,19 @@ import numpy as np
 
 from .blas import gemm
 from .compiling import njit
+from .rise import rise_and_slope, rise_in_place
 
 
 class Geometry(NamedTuple):
-    """A convolution and the pooling after it. All int: kernels are compiled once. In this file: their cache notices a change in it."""
+    """A convolution, the pooling after it and a function. All int: kernels are compiled once."""
 
     k: int
     stride: int
-    size: int  # of the pooling's window
+    size: int  # of the pooling's window; 1: no pooling
     pool_stride: int
     narrow: int  # 1: patches as planes; 0: as lines
     block: int  # images at a time
+    rise: int = 0  # which function r of single numbers comes last: see rise.py
 
 
 @njit(nogil=True, cache=True)
@@ -107,20 +109,22 @@ def respond(x, M, g, cols, y):
 
 @njit(nogil=True, cache=True)
 def noisy_max_pool(y, image, line, W, b, z, g, out, arg, slope):
-    """out[n, p, q, c] = max_{di, dj} z[n, i, j, c] (y[n, i, j, c] + b[c]),  i = p*stride + di,  j = q*stride + dj.
+    """out[n, p, q, c] = r(max_{di, dj} z[n, i, j, c] (y[n, i, j, c] + b[c])),  i = p*stride + di,  j = q*stride + dj.
 
-    arg = di*size + dj of the first maximum in this order (0 and -0 are equal), slope = z there.  y: numbers, of which image n's row i is
-    the W*C from n*image + i*line on;  b (C,);  z (N or 1, H or 1, W or 1, C);  out, arg, slope (N, P, Q, C) are written. A NaN in the
+    arg = di*size + dj of the first maximum in this order (0 and -0 are equal), slope = z r' there.  y: numbers, of which image n's row i
+    is the W*C from n*image + i*line on;  b (C,);  z (N or 1, H or 1, W or 1, C);  out, arg, slope (N, P, Q, C) are written. A NaN in the
     window comes out as NaN. First down the columns, in loops as long as a row of the image (v, s, a), then along the row.
     """
     (N, P, Q, C), size, stride = out.shape, g.size, g.pool_stride
-    zn, zi, zj = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1)
+    zn, zi, zj, alone = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1), size * stride == 1
     bias, noise = np.empty(W * C, y.dtype), np.empty(W * C, z.dtype)
     v, s, a = np.empty(W * C, y.dtype), np.empty(W * C, y.dtype), np.empty(W * C, np.uint8)
     for e in range(W * C):
         bias[e] = b[e % C]
     for n in range(N):
         for p in range(P):
+            if alone:
+                v, s, a = out[n, p].reshape(-1), slope[n, p].reshape(-1), arg[n, p].reshape(-1)
             for di in range(size):
                 i = p * stride + di
                 row, drawn = y[n * image + i * line:][:W * C], z[n * zn, i * zi].reshape(-1)
@@ -135,7 +139,7 @@ def noisy_max_pool(y, image, line, W, b, z, g, out, arg, slope):
                     v[e] = t if better else v[e]
                     s[e] = drawn[e] if better else s[e]
                     a[e] = di * size if better else a[e]
-            for q in range(Q):
+            for q in range(0 if alone else Q):
                 o, oa, os = out[n, p, q], arg[n, p, q], slope[n, p, q]
                 for dj in range(size):
                     at = (q * stride + dj) * C
@@ -146,18 +150,21 @@ def noisy_max_pool(y, image, line, W, b, z, g, out, arg, slope):
                         o[c] = value[c] if better else o[c]
                         os[c] = sloped[c] if better else os[c]
                         oa[c] = w if better else oa[c]
+            rise_and_slope(out[n, p].reshape(-1), slope[n, p].reshape(-1), g.rise)
 
 
 @njit(nogil=True, cache=True)
 def noisy_max_pool_value(y, image, line, W, b, z, g, repeat, out):
     """noisy_max_pool's out alone, for passes that have no backward; row n of z and out belongs to image n // repeat of y."""
     (N, P, Q, C), size, stride = out.shape, g.size, g.pool_stride
-    zn, zi, zj = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1)
+    zn, zi, zj, alone = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1), size * stride == 1
     bias, noise, v = np.empty(W * C, y.dtype), np.empty(W * C, z.dtype), np.empty(W * C, y.dtype)
     for e in range(W * C):
         bias[e] = b[e % C]
     for n in range(N):
         for p in range(P):
+            if alone:
+                v = out[n, p].reshape(-1)
             for di in range(size):
                 i = p * stride + di
                 row, drawn = y[n // repeat * image + i * line:][:W * C], z[n * zn, i * zi].reshape(-1)
@@ -169,13 +176,14 @@ def noisy_max_pool_value(y, image, line, W, b, z, g, repeat, out):
                 for e in range(W * C):
                     t = (row[e] + bias[e]) * drawn[e]
                     v[e] = t if di == 0 or t > v[e] or t != t else v[e]
-            for q in range(Q):
+            for q in range(0 if alone else Q):
                 o = out[n, p, q]
                 for dj in range(size):
                     at = (q * stride + dj) * C
                     value = v[at:at + C]
                     for c in range(C):
                         o[c] = value[c] if dj == 0 or value[c] > o[c] or value[c] != value[c] else o[c]
+            rise_in_place(out[n, p].reshape(-1), g.rise)
 
 
 @njit(nogil=True, cache=True)
@@ -248,8 +256,12 @@ def conv_backward(x, M, delta, arg, g, cols, y, dM, want_dx, dx):
             patches = cols[:H * count * Wo * run].reshape(H, count * Wo, run)
             lines(x[first:last], k, stride, patches.reshape(H, count, Wo, run))
             for di in range(k):
-                for i in range(Ho):
-                    gemm(True, False, dy[i].reshape(-1, K), patches[i * stride + di], 1, dM[:, di * run:(di + 1) * run])
+                dM_di = dM[:, di * run:(di + 1) * run]
+                if stride == 1:
+                    gemm(True, False, dy.reshape(-1, K), patches[di:di + Ho].reshape(-1, run), 1, dM_di)
+                else:
+                    for i in range(Ho):
+                        gemm(True, False, dy[i].reshape(-1, K), patches[i * stride + di], 1, dM_di)
         if want_dx:
             dx[first:last] = 0
             part = cols[:places * run]
