@@ -4,16 +4,16 @@ import importlib
 import sys
 from types import ModuleType
 
-from . import bayes, cautions, data, metrics, models, nn, truth
+from . import bayes, cautions, data, models, nn, truth
 from .model import BayesianNetwork, load
 from .require import InputError
 from .training import DivergenceError
 
 __version__ = "0.1.0"
 
-LATER = ("bench", "checks", "plots", "studies")  # not everybody needs them, and some bring matplotlib
-__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "cautions", "data", "load", "metrics",
-           "models", "nn", "truth", *LATER]
+LATER = ("bench", "checks", "metrics", "plots", "studies")  # not everybody needs them; some bring matplotlib
+__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "cautions", "data", "load", "models",
+           "nn", "truth", *LATER]
 
 # Names of version 0.1: bayes.exact and bayes.hmc are rooms of their own now.
 for _name in ("exact", "hmc"):

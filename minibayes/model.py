@@ -29,7 +29,6 @@ from .floats import usual
 from .nn import SGD, Key, Network, Optimizer
 from .nn.network import check_network
 from .nn.optimizers import check_optimizer
-from .progress import bar
 from .reports import Reports
 
 
@@ -182,6 +181,8 @@ class BayesianNetwork:
             return predict(runner, self.params, self.likelihood, x, rule=rule, samples=samples, key=key,
                            shared=shared, keep_samples=keep_samples, progress=progress,
                            tolerance=tolerance, max_samples=max_samples, first=first)
+
+        from .progress import bar  # tqdm's own import takes longer than all of nn's
 
         with bar(progress, total if known else None, "predict", " passes x inputs") as progress_bar:
             with parallel.single_threaded_blas() if plain else nullcontext():  # as fast does

@@ -95,21 +95,39 @@ def trouble(raw: np.ndarray, column: np.ndarray) -> tuple | None:
 
 
 def check_end(runner: object, params: dict, likelihood: object, x: np.ndarray, y: np.ndarray) -> None:
-    """A FitWarning if the outputs are one constant for different inputs, or far worse than outputs of 0."""
+    """A FitWarning if the outputs are one constant for different inputs, or far worse than outputs of 0.
+
+    First those under one omega-hat for all inputs: for that nothing is compiled which training did not need.
+    Only what looks odd there is looked at with z = E[z], which decides.
+    """
     few = np.linspace(0, len(x) - 1, min(END, len(x))).astype(int)
     x, y = x[few], y[few]
     with quiet():
+        z = runner.z(params, runner.draw(0, x.shape, shared=True, dtype=x.dtype))
+        f = runner.forward(params, x, z)[0].astype(np.float64)
+        nll, of_zero = (float(likelihood.nll(each, y)[0].mean()) for each in (f, np.zeros_like(f)))
+        if not exploded(f, nll, of_zero, 5) and not flat(f):
+            return
         f = np.concatenate([f for _, f in runner.average(params, x, lambda found, f, passes, rows: f[0], {})])
         f = f.astype(np.float64)
-        nll, of_zero = (float(likelihood.nll(each, y)[0].mean()) for each in (f, np.zeros_like(f)))
-        exploded = not np.isfinite(f).all() or np.isfinite(of_zero) and not nll <= 10 * abs(of_zero) + 100
-        flat = bool((np.ptp(f, axis=0) <= 1e-5 * np.abs(f).max(axis=0)).all())
-    if exploded:
+        nll = float(likelihood.nll(f, y)[0].mean())
+        burst, constant = exploded(f, nll, of_zero, 10), flat(f)
+    if burst:
         cautions.warn(f"the run ended, but its loss exploded: {nll:.3g} nats per datum, where outputs of 0 "
                       f"have {of_zero:.3g}. Lower the learning rate, and look at the scale of x and y",
                       cautions.FitWarning)
-    elif flat and (x != x[:1]).any() and (y != y[:1]).any():
+    elif constant and (x != x[:1]).any() and (y != y[:1]).any():
         one = np.round(f[0], 4).tolist()
         cautions.warn(f"the run ended with outputs that are one constant, {one}, "
                       "whatever the input: nothing was learned of x. Are all units of a layer dead? Lower "
                       "the learning rate, and look at the scale of x and y", cautions.FitWarning)
+
+
+def exploded(f: np.ndarray, nll: float, of_zero: float, times: float) -> bool:
+    """Whether outputs are not finite, or their loss is that many times what outputs of 0 have, and more."""
+    return not np.isfinite(f).all() or bool(np.isfinite(of_zero) and not nll <= times * (abs(of_zero) + 10))
+
+
+def flat(f: np.ndarray) -> bool:
+    """Whether outputs (N, K) are one constant, up to rounding."""
+    return bool((np.ptp(f, axis=0) <= 1e-5 * np.abs(f).max(axis=0)).all())

@@ -25,7 +25,6 @@ from .fast.program import Program
 from .floats import quiet
 from .nn import Key, Network, Optimizer, Rows
 from .nn.optimizers import leaves
-from .progress import bar
 
 # A shard, what one thread takes forward and backward, does not depend on the number of threads. It has
 SHARD = 32  # examples at least,
@@ -65,6 +64,7 @@ class Run:
         self._epoch = None
         self._permutation = None
         self._passes = None
+        self._cuts = {}  # a batch in shards, by its size
         self._memory = None
 
     def rows(self, step: int) -> np.ndarray:
@@ -116,7 +116,7 @@ class Run:
     def fast_step(self, state: State, rows: np.ndarray, pool: Callable) -> tuple:
         """The same: the shards of a batch, and then the numbers of theta, are divided among the threads."""
         objective, B = self.fast, len(rows)
-        cuts = parallel.slices(B, self.shard)
+        cuts = self._cuts.get(B) or self._cuts.setdefault(B, parallel.slices(B, self.shard))
         if self._memory is None:  # for the shards of a whole batch: an epoch's last is shorter
             most = len(parallel.slices(self.batch_size, self.shard))
             self._memory = StepMemory(self.optimizer, state.params, most)
@@ -174,6 +174,8 @@ def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: 
     evaluate(params, row) returns first; the run ends where it returns False second. On Ctrl-C, and after any
     error but divergence, the model keeps the last finished step's parameters, and so does the checkpoint.
     """
+    from .progress import bar  # tqdm's own import takes longer than all of nn's
+
     threads = parallel.thread_count(threads)
     run = Run(objective, optimizer, x, y, batch_size, seed, plain, kl_factor)
     # In another memory order sums would round otherwise, and a run from a checkpoint, which is always in this

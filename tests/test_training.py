@@ -418,6 +418,8 @@ def masks(monkeypatch, batch, shard, **options):
 
     def recorded(self, key, input_shape, rows, shared=False):
         z = original(self, key, input_shape, rows, shared)
+        if shared:  # the look at the outputs after the run: a z of no example
+            return z
         with lock:
             for name, array in z.items():
                 for row, example, t in zip(array, rows.examples.tolist(), rows.passes.tolist(), strict=True):

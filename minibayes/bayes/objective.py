@@ -92,11 +92,14 @@ class Objective:
         nll, df = self.likelihood.nll(f, y)             # -log p(y_n | f_n), and its derivative in f_n
         df = df * df.dtype.type(1 / batch)              # the mean over the minibatch
         _, grads = self.net.backward(params, caches, df, want_dx=False, **out)
-        return float(nll.sum(dtype=np.float64)), self.net.pull(params, eps, grads)      # dL/dz -> dL/dphi
+        grads = self.net.pull(params, eps, grads)       # dL/dz -> dL/dphi
+        return float(np.add.reduce(nll, dtype=np.float64)), grads
 
     def kl_split(self, params: dict, kl_factor: float = 1.0) -> tuple[dict, float, dict]:
         """c KL/N as `kl.split` gives it; asked for only once where nothing learned can change it."""
         decay, rest, grads = self._whole_split(params)
+        if kl_factor == 1:
+            return decay, rest, grads
         return scaled(decay, kl_factor), kl_factor * rest, scaled(grads, kl_factor)
 
     def _whole_split(self, params):

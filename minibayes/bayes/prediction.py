@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -160,6 +159,8 @@ class RegressionPrediction(Prediction):
         if not self._likelihood.normal:
             raise require.InputError("quantile needs a likelihood that is normal given f, got "
                                      f"{self._likelihood!r}")
+        from statistics import NormalDist  # asked for seldom
+
         several = isinstance(q, (list, tuple, np.ndarray)) and np.ndim(q) > 0
         wanted = [require.real("q", each, 0, 1, open_low=True, open_high=True)
                   for each in (require.array("q", q).reshape(-1) if several else [q])]

@@ -31,7 +31,8 @@ class Gaussian(Likelihood):
         """(tau/2 ||y_n - f_n||^2 + D/2 log(2 pi/tau), tau (f - y)).     f, y (B, D) -> (B,), (B, D)"""
         residual = f - y.astype(f.dtype, copy=False)
         constant = f.shape[1] / 2 * math.log(2 * math.pi / self.tau)
-        return self.tau / 2 * (residual * residual).sum(axis=1) + f.dtype.type(constant), self.tau * residual
+        squares = np.add.reduce(residual * residual, axis=1)
+        return self.tau / 2 * squares + f.dtype.type(constant), self.tau * residual
 
     @usual
     def mean_and_variance(self, f: np.ndarray) -> tuple:

@@ -5,6 +5,7 @@ import numpy as np
 from .. import models, nn, training
 from ..bayes import Categorical, Gaussian, Objective, Prior
 from ..fast import parallel
+from ..fast.forks import gate
 from ..model import BayesianNetwork
 
 TRAIN_FLOP = 13.2e6  # LeNet-all, an image: forward + backward without dL/dx;
@@ -29,9 +30,10 @@ class Training:
         self.state = training.State(0, params, optimizer.init(params))
 
     def __call__(self):
+        step = gate.passed(self.run.step)
         with parallel.pool(self.threads) as pool:
             for _ in range(self.steps):
-                self.state = self.run.step(self.state, pool)
+                self.state = step(self.state, pool)
 
 
 class Prediction:

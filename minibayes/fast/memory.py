@@ -38,7 +38,7 @@ class StepMemory:
         self._size = int(self.bounds[-1])
         self._grads = np.empty((min(count, max(FEWEST, ROOM // self._size)), self._size), self.dtype)
         self._grad_trees = [self._tree(row) for row in self._grads]
-        self._waves = {}  # by the number of shards
+        self._waves, self._parts = {}, {}  # by the number of shards; parameters cut, by the number of parts
         self._penalty = np.zeros(-(-self._size // CHUNK))
         self._decay, self._decays = None, None  # as given, and as an array
         if self._flat:
@@ -121,10 +121,11 @@ class StepMemory:
         rate = self.optimizer.rate_at(state["step"])
         if rate != self._rate:
             self._rate, self._rates = rate, (rate * self._multipliers).astype(self.dtype)
-        size = max(HOP, -(-len(self._penalty) // parts) * CHUNK)
+        if parts not in self._parts:
+            self._parts[parts] = slices(self._size, max(HOP, -(-len(self._penalty) // parts) * CHUNK))
         grads, now = self._grads[:count], state["step"]
         tasks = [partial(step, grads, rows, decay=self._decays, rate=self._rates, step=now)
-                 for rows in slices(self._size, size)]
+                 for rows in self._parts[parts]]
         state = {"step": now + 1} | self._trees[self._turn]
         return tasks, state.pop("theta"), state
 

@@ -124,7 +124,7 @@ class DenseStack(Plain):
 
     def __init__(self, name, layer):
         super().__init__(name, layer)
-        self.layers, self.rises = {}, []
+        self.layers, self.rises, self._noisy = {}, [], ()
         self.append(name, layer)
 
     @property
@@ -134,6 +134,7 @@ class DenseStack(Plain):
     def append(self, name, layer):
         self.layers[name] = layer
         self.rises.append(kernels.NO_RISE)
+        self._noisy += (layer.noisy,)
 
     def takes(self, rise: Layer) -> bool:
         """Whether it took a function of single numbers behind its last layer."""
@@ -145,18 +146,18 @@ class DenseStack(Plain):
     def forward(self, params, x, z, work):
         x = in_rows(x)
         Ms, bs = self._params(params)
-        zs, noisy = self._noise(z, x.dtype)
+        zs = self._noise(z, x.dtype)
         xzs, fs, ds = self._arrays(len(x), x.dtype, work)
-        kernels.dense_stack(x, Ms, bs, zs, noisy, tuple(self.rises), xzs, fs)
-        return fs[-1], (x, Ms, zs, noisy, xzs, fs, ds)
+        kernels.dense_stack(x, Ms, bs, zs, self._noisy, tuple(self.rises), xzs, fs)
+        return fs[-1], (x, Ms, zs, xzs, fs, ds)
 
     def backward(self, params, cache, df, want_dx, work, out):
-        x, Ms, zs, noisy, xzs, fs, ds = cache
+        x, Ms, zs, xzs, fs, ds = cache
         grads = {name: grads_like(params[name]) if out is None else out[name] for name in self.layers}
         dMs, dbs = self._params(grads)
         dx = work((self.name, "dx"), x.shape, x.dtype) if want_dx else x
-        kernels.dense_stack_backward(in_rows(df, x.dtype), x, Ms, zs, noisy, tuple(self.rises), xzs, fs, ds,
-                                     dMs, dbs, want_dx, dx)
+        kernels.dense_stack_backward(in_rows(df, x.dtype), x, Ms, zs, self._noisy, tuple(self.rises), xzs, fs,
+                                     ds, dMs, dbs, want_dx, dx)
         return dx if want_dx else None, dict(reversed(grads.items()))  # as from the layers, the last first
 
     def before_noise(self, params, x, work):
@@ -170,11 +171,10 @@ class DenseStack(Plain):
         return tuple([p["M"] for p in own]), tuple([p["b"] for p in own])
 
     def _noise(self, z, dtype):
-        """(zs, noisy): z by layer, all of one dtype as compiled code wants it, and whether there is any."""
-        zs = [z.get(name, NO_NOISE) for name in self.layers]
-        noisy = tuple([a is not NO_NOISE for a in zs])
+        """z by layer, all of one dtype, as compiled code wants it."""
+        zs = [z[name] if noisy else NO_NOISE for name, noisy in zip(self.layers, self._noisy, strict=True)]
         one = dtype if any([a.dtype != np.uint8 for a in zs]) else None
-        return tuple([in_rows(a, one) for a in zs]), noisy
+        return tuple([in_rows(a, one) for a in zs])
 
     def _arrays(self, count, dtype, work):
         """(z o x, f, df) of every layer, for as many rows as last time or else anew."""

@@ -14,7 +14,6 @@ import numpy as np
 from numba import carray, types
 from numba.extending import overload
 
-from . import tiles
 from .compiling import cfunc
 from .library import numpy_blas, scipy_product
 
@@ -74,6 +73,8 @@ def bind(letter, real, choice=""):
         llvmlite.binding.add_symbol(f"minibayes_{letter}gemm_columns", lent)
         address, name = cfunc(signature(real))(fortran(letter, real)).address, "SciPy's BLAS"
     else:
+        from . import tiles  # where it is needed: few have no BLAS, and all wait for an import
+
         address, name = tiles.address(signature(real)), "loops, no BLAS"
     llvmlite.binding.add_symbol(f"minibayes_{letter}gemm", address)
     return types.ExternalFunction(f"minibayes_{letter}gemm", signature(real)), name

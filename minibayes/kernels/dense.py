@@ -85,25 +85,27 @@ def non_zeros(d):
 def sparse_product(a, b, c):
     """c[i, :] = sum over j with a[i, j] != 0 of a[i, j] b[j, :], by eights.   a (I, J), any strides;  b (J, D);  c (I, D), written."""
     (I, J), D = a.shape, b.shape[1]
-    value, row = np.empty(J + 8, a.dtype), np.empty(J + 8, np.int64)
+    value, row, numbers = np.empty(J + 8, a.dtype), np.empty(J + 8, np.uint64), b.reshape(-1)
     for first in range(0, D, WIDE):
         last = min(first + WIDE, D)
         for i in range(I):
             count, out = 0, c[i, first:last]
             for j in range(J):
-                value[count], row[count] = a[i, j], j
+                value[count], row[count] = a[i, j], np.uint64(j * D + first)
                 count += a[i, j] != 0
             while count % 8:  # fill up with zeros times something that exists
-                value[count], row[count] = 0, 0
+                value[count], row[count] = 0, np.uint64(first)
                 count += 1
             out[:] = 0
             for s in range(0, count, 8):
                 v0, v1, v2, v3 = value[s], value[s + 1], value[s + 2], value[s + 3]
                 v4, v5, v6, v7 = value[s + 4], value[s + 5], value[s + 6], value[s + 7]
-                b0, b1, b2, b3 = b[row[s]][first:last], b[row[s + 1]][first:last], b[row[s + 2]][first:last], b[row[s + 3]][first:last]
-                b4, b5, b6, b7 = b[row[s + 4]][first:last], b[row[s + 5]][first:last], b[row[s + 6]][first:last], b[row[s + 7]][first:last]
-                for d in range(len(out)):
-                    out[d] += (v0 * b0[d] + v1 * b1[d] + v2 * b2[d] + v3 * b3[d]) + (v4 * b4[d] + v5 * b5[d] + v6 * b6[d] + v7 * b7[d])
+                r0, r1, r2, r3 = row[s], row[s + 1], row[s + 2], row[s + 3]
+                r4, r5, r6, r7 = row[s + 4], row[s + 5], row[s + 6], row[s + 7]
+                for i_d in range(len(out)):
+                    d = np.uint64(i_d)
+                    out[d] += ((v0 * numbers[r0 + d] + v1 * numbers[r1 + d] + v2 * numbers[r2 + d] + v3 * numbers[r3 + d])
+                               + (v4 * numbers[r4 + d] + v5 * numbers[r5 + d] + v6 * numbers[r6 + d] + v7 * numbers[r7 + d]))
 
 
 @njit(nogil=True, cache=True)

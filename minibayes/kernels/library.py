@@ -8,6 +8,7 @@ libraries that threadpoolctl lists are asked, NumPy's own folder first.
 import ctypes
 import importlib
 import sys
+from collections.abc import Iterable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -94,18 +95,20 @@ def numpy_core() -> str | None:
     return None
 
 
-def candidates() -> list[tuple[str, str]]:
-    """(a file to look symbols up in, its path if that is the library itself), the best first."""
+def candidates() -> Iterator[tuple[str, str]]:
+    """(a file to look symbols up in, its path if that is the library itself), the best first; most often the first will do."""
     core = numpy_core()
-    found = [(core, "")] if core else []
+    if core:
+        yield core, ""
     listed = [library["filepath"] for library in ThreadpoolController().info() if library["user_api"] == "blas"]
     home = Path(np.__file__).parent
     own = (str(home), str(home.with_name("numpy.libs")))
-    found += [(path, path) for path in sorted(listed, key=lambda path: not path.startswith(own))]
-    return [*found, (ACCELERATE, ACCELERATE)] if sys.platform == "darwin" else found
+    yield from ((path, path) for path in sorted(listed, key=lambda path: not path.startswith(own)))
+    if sys.platform == "darwin":
+        yield ACCELERATE, ACCELERATE
 
 
-def numpy_blas(files: list[tuple[str, str]] | None = None, load: object = ctypes.CDLL) -> Library | None:
+def numpy_blas(files: Iterable[tuple[str, str]] | None = None, load: object = ctypes.CDLL) -> Library | None:
     """The Library of the first of `files` in which a product is found: NumPy's own by default."""
     for file, path in candidates() if files is None else files:
         try:

@@ -16,6 +16,7 @@ from .. import kernels, require
 from ..own import read_only, settle
 
 WORD = 2**32
+FLOAT32 = np.dtype(np.float32)
 DRAWS = 2  # the version of what is drawn, in files: since 2, normal float32 numbers are computed in float32
 
 
@@ -29,7 +30,10 @@ class Rows:
 
     examples: np.ndarray
     passes: np.ndarray
-    dtype: np.dtype = np.dtype(np.float32)
+    dtype: np.dtype = FLOAT32
+
+    def __init__(self, examples: np.ndarray, passes: np.ndarray, dtype: np.dtype = FLOAT32):
+        self.__dict__.update(examples=examples, passes=passes, dtype=dtype)  # one for every step: in one go
 
     @classmethod
     def of(cls, key: "Key", count: int, examples: ArrayLike | None = None, passes: ArrayLike | None = None,
