@@ -160,7 +160,7 @@ def stages_of(net: Network) -> list[Plain]:
 
 
 def after_a_convolution(layers: list[Layer]) -> tuple[Layer | None, Layer | None]:
-    """(pooling, non-decreasing function r) that the next two layers are, in either order: r(max_i y_i) = max_i r(y_i)."""
+    """(pooling, function r) that the next two layers are, in either order: r(max_i y_i) = max_i r(y_i)."""
     pool = rise = None
     for layer in layers:
         if pool is None and fits(layer):

@@ -112,7 +112,8 @@ class KernelRoute:
 
     inputs = 16
 
-    def __init__(self, before: list[Plain], noisy: Conv, between: list[Plain], conv: Conv, after: list[Plain]):
+    def __init__(self, before: list[Plain], noisy: Conv, between: list[Plain], conv: Conv,
+                 after: list[Plain]):
         self.prefix_stages = [*before, noisy, *between]
         self.noisy, self.conv, self.after = noisy, conv, after
 

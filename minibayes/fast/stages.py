@@ -24,7 +24,7 @@ from ..nn.layers import Layer
 from ..nn.place import Outputs
 
 Tree = dict[str, dict[str, np.ndarray]]  # {layer: {param: array}}
-RISES = {ReLU: kernels.RELU, Tanh: kernels.TANH}  # non-decreasing functions r of single numbers, computed in kernels
+RISES = {ReLU: kernels.RELU, Tanh: kernels.TANH}  # non-decreasing functions that kernels compute
 
 
 class Workspace:

@@ -20,9 +20,9 @@ E2, E3, E4, E5, E6, E7 = (f32(1 / math.factorial(n)) for n in range(2, 8))
 
 @njit(nogil=True, cache=True, error_model="numpy")  # a division that may raise is not a vector instruction
 def tanh32(f):
-    """f = tanh f in float32, to some 2e-7 of itself, by vector instructions: -g/(2 + g), g = exp(-2 |f|) - 1, with the sign of f.
+    """f = tanh f in float32, to some 2e-7 of itself, by vector instructions: h/(2 - h), h = 1 - exp(-2 |f|), with the sign of f.
 
-    -2 |f| = r - k log 2, |r| <= log(2)/2, and g = 2^-k (exp(r) - 1) + (2^-k - 1): near 0, where k = 0, nothing cancels. Seven terms of
+    -2 |f| = r - k log 2, |r| <= log(2)/2, and h = (1 - 2^-k) - 2^-k (exp(r) - 1): near 0, where k = 0, nothing cancels. Seven terms of
     exp(r) - 1 leave 6e-9. log 2 is taken off in two parts, of which k times the first is exact.   f (n,), written.
     """
     r, power = np.empty(RUN, f32), np.empty(RUN, f32)
@@ -38,8 +38,8 @@ def tanh32(f):
         for i in range(len(v)):
             x = r[i]
             above = x * (ONE + x * (E2 + x * (E3 + x * (E4 + x * (E5 + x * (E6 + x * E7))))))       # exp(r) - 1
-            g = power[i] * above + (power[i] - ONE)
-            size = -g / (TWO + g)
+            h = (ONE - power[i]) - power[i] * above
+            size = h / (TWO - h)
             v[i] = -size if v[i] < 0 else size
 
 
