@@ -81,6 +81,16 @@ def test_a_damaged_cache(kind, damage, healed, tmp_path):
     assert work(tmp_path) == ((0, 1) if healed else (1, 0))
 
 
+def test_a_change_in_another_file_of_the_folder(tmp_path):
+    """A kernel is built from functions of other files: with one of those changed, what is in the cache is not it."""
+    (tmp_path / "part.py").write_text(KERNEL)
+    small = KERNEL.replace("return 2 * x", "return part.twice(x)").replace("from comp", "import part\nfrom comp")
+    (tmp_path / "small.py").write_text(small)
+    assert work(tmp_path) == (0, 0) and work(tmp_path) == (0, 1)
+    (tmp_path / "part.py").write_text(KERNEL.replace("2 * x", "x + x"))
+    assert work(tmp_path) == (0, 0) and work(tmp_path) == (0, 1)
+
+
 def test_no_place_for_the_cache(tmp_path):
     """A read-only install and no HOME: as Numba finds it then."""
     assert work(tmp_path, "caching.CacheImpl._locator_classes = []") == (1, 0)

@@ -164,3 +164,25 @@ def test_compact(kept):
         out = np.full((kept, 3), np.nan)
         kernel(M, rows, columns, out)
         assert (out == M[np.ix_(rows, columns)]).all()
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(np.float32, 4e-7), (np.float64, 1e-15)])
+def test_rises_and_their_slopes(dtype, tolerance):
+    """tanh to some units in the last digit of itself, odd, monotone where it has room, 1 far out; NaN stays; ReLU exactly."""
+    f = np.concatenate([np.geomspace(1e-30, 30, 999), [0, 88, 1e30, np.inf, np.nan]]).astype(dtype)
+    for kernel in both(kernels.rise_in_place):
+        g, minus, none = f.copy(), -f, f.copy()
+        with np.errstate(all="ignore"):
+            kernel(g, kernels.TANH), kernel(minus, kernels.TANH), kernel(none, kernels.NO_RISE)
+        np.testing.assert_allclose(g, np.tanh(f.astype(np.float64)), rtol=tolerance)
+        np.testing.assert_array_equal(minus, -g)
+        np.testing.assert_array_equal(none, f)
+        relu = np.array([-1, -0.0, 2, np.nan], dtype)
+        kernel(relu, kernels.RELU)
+        np.testing.assert_array_equal(relu, [0, 0, 2, np.nan])
+    for kernel in both(kernels.rise_and_slope):
+        h, slope = np.array([-2, 0.5], dtype), np.array([3, 4], dtype)
+        kernel(h, slope, kernels.RELU)
+        assert h.tolist() == [0, 0.5] and slope.tolist() == [0, 4]
+        kernel(h, slope, kernels.TANH)
+        np.testing.assert_allclose(slope, [0, 4 * (1 - np.tanh(0.5) ** 2)], rtol=10 * tolerance)

@@ -13,7 +13,8 @@ from minibayes.fast.program import Program
 NOISES = [nn.Delta(), nn.Bernoulli(0.5), nn.Bernoulli(0.9), nn.Gaussian(0.7)]
 
 
-def tiny_conv(rng, noise, noise_per, rise=None):
+def tiny_conv(rng, noise, noise_per, rise=None, pooled=True):
+    """conv, pool, ReLU, or conv, rise, pool; without the pooling if not pooled. None where the sizes do not fit."""
     k, stride, padding, c_in, c_out = (int(v) for v in rng.integers([1, 1, 0, 1, 1], [5, 3, 3, 12, 6]))
     H, W = (int(v) for v in rng.integers(8, 14, 2))
     size, pool_stride = (int(v) for v in rng.integers([1, 1], [4, 4]))
@@ -23,7 +24,11 @@ def tiny_conv(rng, noise, noise_per, rise=None):
         shape = pool.output_shape(conv.output_shape((H, W, c_in)))
     except ValueError:
         return None
-    n, order = int(np.prod(shape)), {"p": pool, "r": nn.ReLU()} if rise is None else {"r": rise, "p": pool}
+    order = {"p": pool, "r": nn.ReLU()} if rise is None else {"r": rise, "p": pool}
+    if not pooled:
+        shape = conv.output_shape((H, W, c_in))
+        del order["p"]
+    n = int(np.prod(shape))
     return nn.Network((H, W, c_in), c=conv, **order, f=nn.Flatten(), d=nn.Dense(n, 5, noise=noise), t=nn.Tanh(),
                       e=nn.Dense(5, 3, noise=noise))
 
@@ -69,8 +74,9 @@ def test_a_program_is_its_network(seed, narrow, sparse, monkeypatch):
     monkeypatch.setattr(conv_stage, "SPARSE", sparse)
     monkeypatch.setattr(conv_stage, "BLOCK", 3)
     rng, tried = np.random.default_rng(seed), 0
-    while tried < 3:
-        net = tiny_conv(rng, NOISES[rng.integers(4)], ("patch", "kernel")[rng.integers(2)], (None, nn.ReLU(), nn.Tanh())[tried])
+    while tried < 5:
+        rise = (None, nn.ReLU(), nn.Tanh(), nn.ReLU(), nn.Tanh())[tried]
+        net = tiny_conv(rng, NOISES[rng.integers(4)], ("patch", "kernel")[rng.integers(2)], rise, pooled=tried < 3)
         if net is None:
             continue
         tried += 1
@@ -82,10 +88,29 @@ def test_a_program_is_its_network(seed, narrow, sparse, monkeypatch):
 def test_what_rises_between_a_convolution_and_its_pooling_comes_after_it(rise):
     conv, drop = nn.Conv2d(2, 4, 3, noise=nn.Bernoulli(0.5)), nn.Bernoulli(0.5)
     net = nn.Network((9, 8, 2), c=conv, r=rise, p=nn.MaxPool2d(2), c2=nn.Conv2d(4, 3, 2, noise=drop), f=nn.Flatten(), d=nn.Dense(12, 3))
-    assert [(type(stage).__name__, stage.name) for stage in Program(net).stages[:3]] == [
-        ("ConvPool", "c"), ("Plain", "r"), ("Plain", "c2")]
+    stages = Program(net).stages
+    assert [(type(stage).__name__, stage.name) for stage in stages] == [("Conv", "c"), ("Conv", "c2"), ("Plain", "f"), ("DenseStack", "d")]
+    assert stages[0].rise == rise and stages[0].pool.size == 2 and stages[1].rise is None and stages[1].pool.size == 1
     odd = nn.Network((9, 8, 2), c=conv, r=type("OddReLU", (type(rise),), {})(), p=nn.MaxPool2d(2), f=nn.Flatten(), d=nn.Dense(36, 3))
-    assert {type(stage).__name__ for stage in Program(odd).stages[:3]} == {"Plain"}  # a subclass need not rise
+    assert [type(stage).__name__ for stage in Program(odd).stages[:3]] == ["Conv", "Plain", "Plain"]  # a subclass need not rise
+
+
+def test_a_tanh_behind_noise_per_kernel_is_not_linear_in_z():
+    """tanh(z y) = z tanh(y) for z in {0, 1}, but the route of parts takes what it was proved for: nothing and ReLU."""
+    for rise, route in ((nn.ReLU(), "KernelRoute"), (nn.Tanh(), "StageRoute")):
+        conv = nn.Conv2d(1, 4, 3, noise=nn.Bernoulli(0.5), noise_per="kernel")
+        net = nn.Network((9, 9, 1), c=conv, r=rise, c2=nn.Conv2d(4, 3, 3), f=nn.Flatten(), d=nn.Dense(75, 3, noise=nn.Bernoulli(0.5)))
+        assert type(Program(net).route(False)).__name__ == route
+
+
+def test_tanh_in_a_dense_stack():
+    rng = np.random.default_rng(0)
+    net = nn.Network(a=nn.Dense(4, 9), t=nn.Tanh(), b=nn.Dense(9, 7, noise=nn.Bernoulli(0.5)), u=nn.Tanh(),
+                     c=nn.Dense(7, 3, noise=nn.Gaussian()))
+    assert [type(stage).__name__ for stage in Program(net).stages] == ["DenseStack"] * 2
+    for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 3e-6)):
+        params, x = net.init(0, dtype), rng.standard_normal((6, 4)).astype(dtype)
+        compare(net, params, x, net.sample(0, x.shape, dtype=dtype), rng, tolerance)
 
 
 @pytest.mark.parametrize("variant", models.VARIANTS)

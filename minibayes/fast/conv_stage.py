@@ -1,17 +1,18 @@
-"""Conv2d, its noise and the MaxPool2d after it in one stage: block by block, with a sparse backward."""
+"""Conv2d, its noise, and the pooling and the ReLU or Tanh after it, if any, in one stage: block by block."""
 
 import math
 
 import numpy as np
 
 from .. import kernels
-from ..kernels import Geometry, Lines
+from ..kernels import NO_RISE, Geometry, Lines
 from ..nn.conv import Conv2d, MaxPool2d
 from ..nn.layers import Layer
 from ..nn.noise import Bernoulli
-from .stages import Plain, grads_like, in_rows
+from .stages import RISES, Plain, grads_like, in_rows
 
-BLOCK = 8  # images whose patches and responses are in memory at a time: they stay in the second-level cache
+BLOCK = 8  # images whose patches and responses are in memory at a time: at most,
+ROOM = 2**17  # and the most numbers of either: they stay in the second-level cache
 NARROW = 32  # a patch's rows of k*C numbers are short below this: planes, and strips
 SPARSE = 0.35  # the share of non-zeros up to which row-sparse products win
 RUN = 16  # a patch in a strip is read up to a multiple of this many numbers: whole vectors
@@ -22,14 +23,19 @@ def fits(layer: Layer) -> bool:
     return type(layer) is MaxPool2d and layer.size**2 <= 256
 
 
-class ConvPool(Plain):
-    """Conv2d, its noise, and the MaxPool2d after it."""
+class Conv(Plain):
+    """Conv2d, its noise, the MaxPool2d after it, and a non-decreasing function of single numbers.
 
-    def __init__(self, name: str, conv: Conv2d, pool: MaxPool2d):
+    Without a pooling each response is the largest of a window of one. dL/d(response) is kept as (value,
+    argmax), the slopes of noise and function multiplied in: what they make 0, sparse products leave out.
+    """
+
+    def __init__(self, name: str, conv: Conv2d, pool: MaxPool2d | None = None, rise: Layer | None = None):
         super().__init__(name, conv)
-        self.pool, self.compiled = pool, (name,)
-        narrow = int(conv.kernel * conv.c_in < NARROW)
-        self.geometry = Geometry(conv.kernel, conv.stride, pool.size, pool.stride, narrow, BLOCK)
+        self.pool, self.rise, self.compiled = pool or MaxPool2d(1), rise, (name,)
+        narrow, which = int(conv.kernel * conv.c_in < NARROW), RISES.get(type(rise), NO_RISE)
+        self.geometry = Geometry(conv.kernel, conv.stride, self.pool.size, self.pool.stride, narrow, BLOCK,
+                                 which)
         self.no_noise, self._shapes = np.ones((1, 1, 1, conv.c_out), np.uint8), {}
 
     def forward(self, params, x, z, work):
@@ -37,32 +43,32 @@ class ConvPool(Plain):
         out = self._out(x, work)
         arg = work((self.name, "arg"), out.shape, np.uint8)
         slope = work((self.name, "slope"), out.shape, x.dtype)
-        kernels.conv_pool(x, self._matrix(M), b, self.noise(z, x.dtype), self.geometry,
-                          *self._scratch(x, work), out, arg, slope)
+        kernels.conv_pool(x, self._matrix(M), b, self.noise(z, x.dtype), *self._scratch(x, work),
+                          out, arg, slope)
         return out, (x, M, arg, slope)
 
     def value(self, params, x, z, work):
         M, b, x = params[self.name]["M"], params[self.name]["b"], self.padded(x, work)
         out = self._out(x, work)
-        kernels.conv_pool_value(x, self._matrix(M), b, self.noise(z, x.dtype), self.geometry,
-                                *self._scratch(x, work), out)
+        kernels.conv_pool_value(x, self._matrix(M), b, self.noise(z, x.dtype), *self._scratch(x, work), out)
         return out
 
     def expected(self, params, x, pool, work):
         y = self.before_noise(params, x, work)
         y += params[self.name]["b"]
-        if type(self.layer.noise) is not Bernoulli:
-            return pool.expected(self.layer.noise, y)
-        out = work((self.name, "out"), (len(x), *pool.output_shape(y.shape[1:])), y.dtype)
-        window = work("window", (pool.size**2, self.layer.c_out), y.dtype)
-        kernels.expected_max_pool(y, self.layer.noise.keep, pool.size, pool.stride, window, out)
-        return out
+        if type(self.layer.noise) is Bernoulli:
+            out = work((self.name, "out"), (len(x), *pool.output_shape(y.shape[1:])), y.dtype)
+            window = work("window", (pool.size**2, self.layer.c_out), y.dtype)
+            kernels.expected_max_pool(y, self.layer.noise.keep, pool.size, pool.stride, window, out)
+        else:
+            out = pool.expected(self.layer.noise, y)
+        return out if self.rise is None else self.rise.forward({}, out)[0]
 
     def before_noise(self, params, x, work):
         """y = M . patch, (N, Ho, Wo, K), without the bias."""
         x, matrix = self.padded(x, work), self._matrix(params[self.name]["M"])
         y = work((self.name, "prefix"), (len(x), *self.response_shape(x)), x.dtype)
-        cols, _ = self._scratch(x, work)
+        _, cols, _ = self._scratch(x, work)
         for image, response in zip(x, y, strict=True):
             kernels.respond(image[None], matrix, self.geometry, cols, response[:, None])
         return y
@@ -74,7 +80,7 @@ class ConvPool(Plain):
         return out
 
     def pool_value(self, y, b, z, out, repeat=1):
-        """out = the pooled z (y + b), for `repeat` rows of z in a row on each image y (N, H, W, C)."""
+        """out = r(the pooled z (y + b)), for `repeat` rows of z in a row on each image y (N, H, W, C)."""
         _, H, W, C = y.shape
         kernels.noisy_max_pool_value(y.reshape(-1), H * W * C, W * C, W, b, z, self.geometry, repeat, out)
 
@@ -93,9 +99,9 @@ class ConvPool(Plain):
         return dx if want_dx else None, {self.name: out}
 
     def _dense_products(self, x, delta, arg, M, dM, want_dx, dx, work):
-        (K, k, _, C), g = M.shape, self.geometry
+        K, k, _, C = M.shape
         matrix = work("dM", (K, k * k * C), x.dtype)
-        scratch = self._scratch(x, work)
+        g, *scratch = self._scratch(x, work)
         kernels.conv_backward(x, M.reshape(K, -1), delta, arg, g, *scratch, matrix, want_dx, dx)
         dM[...] = matrix.reshape(K, C, k, k).transpose(0, 2, 3, 1) if g.narrow else matrix.reshape(M.shape)
 
@@ -146,11 +152,12 @@ class ConvPool(Plain):
         return np.ascontiguousarray(M).reshape(len(M), -1)
 
     def _scratch(self, x, work):
-        """(cols, y) for blocks of the padded images x."""
+        """(geometry, cols, y) for blocks of the padded images x: as many in one as fit into the cache."""
         (Ho, Wo, K), g = self.response_shape(x), self.geometry
-        places = Wo * min(g.block, len(x))
-        size = max(x.shape[1], g.k * Ho if g.narrow else 0) * places * g.k * self.layer.c_in
-        return work("cols", (size,), x.dtype), work("y", (Ho * places * K,), x.dtype)
+        patches = max(x.shape[1], g.k * Ho if g.narrow else 0) * Wo * g.k * self.layer.c_in
+        block = max(1, min(g.block, len(x), ROOM // max(patches, Ho * Wo * K)))
+        cols, y = work("cols", (block * patches,), x.dtype), work("y", (block * Ho * Wo * K,), x.dtype)
+        return g._replace(block=block), cols, y
 
     def _out(self, x, work):
         return work((self.name, "out"), (len(x), *self.pool.output_shape(self.response_shape(x))), x.dtype)

@@ -1,14 +1,14 @@
-"""f(x, omega), fast: a network whose Conv2d-MaxPool2d pairs and chains of dense layers run as one stage each.
+"""f(x, omega), fast: a network whose convolutions and chains of dense layers run as one stage each.
 
 Program is a drop-in for Network, in training steps and in predictions: same signatures, same results up to
 rounding (tested against the plain layers). What is different, each measured to be faster than what it
 replaces:
-- a convolution, its bias, noise and pooling are one compiled call, block by block, and the response is not
-  kept; a ReLU or Tanh between them comes after the pooling, which does not mind. A chain of dense layers is
-  one call too. Compiled code calls BLAS itself, so threads seldom meet at the interpreter's lock;
-- dL/d(response) is non-zero at one place per pooling window and, of those, not where the unit was dropped: it
-  is kept as (value, argmax) and multiplied by row-sparse kernels. So is dL/df of a dense layer behind a ReLU.
-  A dense product takes over where too little is zero;
+- a convolution, its bias, noise, pooling and ReLU or Tanh are one compiled call, block by block, and the
+  response is not kept; a ReLU or Tanh before the pooling comes after it, which is the same. A chain of dense
+  layers is one call too. Compiled code calls BLAS itself, so threads seldom meet at the interpreter's lock;
+- dL/d(response) is non-zero at one place per pooling window and, of those, not where the unit was dropped or
+  a ReLU is flat: it is kept as (value, argmax) and multiplied by row-sparse kernels. So is dL/df of a dense
+  layer behind a ReLU. A dense product takes over where too little is zero;
 - patches are unrolled along one axis only, or, with few channels, into one row per number of a patch;
 - passes that have work in common share it (routes.py).
 
@@ -23,17 +23,16 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from .. import require
-from ..nn.activations import ReLU, Tanh
 from ..nn.conv import Conv2d
 from ..nn.key import Key, Rows
 from ..nn.layers import Dense, Layer
 from ..nn.network import Network
 from ..nn.place import Inputs, Outputs, Place
 from . import sweep
-from .conv_stage import ConvPool, fits
+from .conv_stage import Conv, fits
 from .routes import KernelRoute, SingleRoute, StageRoute
 from .shared_route import SharedRoute
-from .stages import DenseStack, Plain, Tree, Workspace, in_rows
+from .stages import RISES, DenseStack, Plain, Tree, Workspace, in_rows
 
 DEPTH = 5  # dense layers of one compiled call at most: each number of them is compiled for itself
 
@@ -145,27 +144,32 @@ def stages_of(net: Network) -> list[Plain]:
     while names:
         name = names.pop(0)
         layer, last = net.layers[name], stages[-1] if stages else None
-        if type(layer) is Conv2d and usual(layer, Outputs) and names and fits(net.layers[names[0]]):
-            stages.append(ConvPool(name, layer, net.layers[names.pop(0)]))
-        elif type(layer) is Conv2d and usual(layer, Outputs) and rises_and_pools(net, names):
-            rise, pool = names.pop(0), names.pop(0)  # max_i r(y_i) = r(max_i y_i): on fewer numbers
-            stages += [ConvPool(name, layer, net.layers[pool]), Plain(rise, net.layers[rise])]
+        if type(layer) is Conv2d and usual(layer, Outputs):
+            pool, rise = after_a_convolution([net.layers[after] for after in names[:2]])
+            del names[:(pool is not None) + (rise is not None)]
+            stages.append(Conv(name, layer, pool, rise))
         elif type(layer) is Dense and usual(layer, Inputs):
             room = isinstance(last, DenseStack) and len(last.layers) < DEPTH
             if room and name not in net.noisy[:1]:
                 last.append(name, layer)
             else:  # the first noise begins a stage, too
                 stages.append(DenseStack(name, layer))
-        elif type(layer) is ReLU and isinstance(last, DenseStack):
-            last.append_relu()
-        else:
+        elif not (isinstance(last, DenseStack) and last.takes(layer)):
             stages.append(Plain(name, layer))
     return stages
 
 
-def rises_and_pools(net: Network, names: list[str]) -> bool:
-    """Whether the next layers are a non-decreasing function of single numbers and a pooling."""
-    return len(names) > 1 and type(net.layers[names[0]]) in (ReLU, Tanh) and fits(net.layers[names[1]])
+def after_a_convolution(layers: list[Layer]) -> tuple[Layer | None, Layer | None]:
+    """(pooling, function r) that the next two layers are, in either order: r(max_i y_i) = max_i r(y_i)."""
+    pool = rise = None
+    for layer in layers:
+        if pool is None and fits(layer):
+            pool = layer
+        elif rise is None and type(layer) in RISES:
+            rise = layer
+        else:
+            break
+    return pool, rise
 
 
 def usual(layer: Layer, place: type[Place]) -> bool:

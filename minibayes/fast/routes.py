@@ -18,7 +18,7 @@ from ..nn.activations import ReLU
 from ..nn.network import Network
 from ..nn.noise import Bernoulli
 from ..nn.place import Inputs, Outputs
-from .conv_stage import ConvPool
+from .conv_stage import Conv
 from .stages import Plain, Tree, Workspace
 
 SWEEP_ROWS = 4096  # the most rows in a sweep of several passes,
@@ -102,7 +102,7 @@ class Parts:
 
 
 class KernelRoute:
-    """One z in {0, 1} per kernel and image, pooling, a convolution: linear in z, parts are computed once.
+    """One z in {0, 1} per kernel and image, and a convolution: linear in z, parts are computed once.
 
         pool(z_c y_c) = z_c pool(y_c) = z_c h_c        z_c >= 0 is one for a whole window (and through a ReLU)
         conv(z h)_k = sum_c z_c U_ck,  U_ck = M_k,c * h_c     channel c's share of response k: no noise in it
@@ -112,7 +112,7 @@ class KernelRoute:
 
     inputs = 16
 
-    def __init__(self, before: list[Plain], noisy: ConvPool, between: list[Plain], conv: ConvPool,
+    def __init__(self, before: list[Plain], noisy: Conv, between: list[Plain], conv: Conv,
                  after: list[Plain]):
         self.prefix_stages = [*before, noisy, *between]
         self.noisy, self.conv, self.after = noisy, conv, after
@@ -121,14 +121,16 @@ class KernelRoute:
     def of(cls, stages: list[Plain]) -> "KernelRoute | None":
         """The route of a network's stages, or None if they are not of that form."""
         first = next((i for i, stage in enumerate(stages) if stage.layer.noisy), None)
-        if first is None or not isinstance(stages[first], ConvPool):
+        if first is None or not isinstance(stages[first], Conv):
             return None
-        layer, i = stages[first].layer, first + 1
+        layer, rise, i = stages[first].layer, stages[first].rise, first + 1
         while i < len(stages) and type(stages[i].layer) is ReLU:
             i += 1
         if type(layer.noise) is not Bernoulli or layer.noise_per != "kernel":
             return None
-        if i == len(stages) or not isinstance(stages[i], ConvPool) or not all(map(by_row, stages)):
+        if not (rise is None or type(rise) is ReLU) or not all(map(by_row, stages)):
+            return None
+        if i == len(stages) or not isinstance(stages[i], Conv):
             return None
         return cls(stages[:first], stages[first], stages[first + 1:i], stages[i], stages[i + 1:])
 

@@ -20,7 +20,7 @@ class Step:
     stage: Plain  # that runs it, if it is not dense
     name: str
     dense: Dense | None = None
-    relu: bool = False  # whether a ReLU is computed with it
+    rise: int = kernels.NO_RISE  # the function computed with it
     needed_by: str | None = None  # the next noise, if it alone decides which of the outputs are needed
 
 
@@ -36,10 +36,10 @@ class SharedRoute(StageRoute):
             if not isinstance(stage, DenseStack):
                 self.steps.insert(0, Step(stage, stage.name))
                 continue
-            for (name, layer), relu in reversed(list(zip(stage.layers.items(), stage.relu, strict=True))):
+            for (name, layer), rise in reversed(list(zip(stage.layers.items(), stage.rises, strict=True))):
                 others = [step for step in self.steps if type(step.stage.layer) not in (ReLU, Tanh)]
                 narrows = bool(others) and others[0].dense is not None and others[0].dense.noisy
-                self.steps.insert(0, Step(stage, name, layer, relu, others[0].name if narrows else None))
+                self.steps.insert(0, Step(stage, name, layer, rise, others[0].name if narrows else None))
 
     @classmethod
     def of(cls, net: Network, stages: list[Plain]) -> "SharedRoute | None":
@@ -71,7 +71,7 @@ class SharedRoute(StageRoute):
             if len(rows) < len(M) or len(columns) < M.shape[1]:
                 M, b = self._compact(M, rows, columns, (name, "M"), work), b[rows]
             f = work((name, "compact f"), (len(h), len(rows)), h.dtype)
-            kernels.dense(np.ascontiguousarray(h), np.ascontiguousarray(M), b, step.relu, f)
+            kernels.dense(np.ascontiguousarray(h), np.ascontiguousarray(M), b, step.rise, f)
             h, narrowed = f, step.needed_by is not None
         return h
 

@@ -18,11 +18,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from .. import kernels, require
+from ..nn.activations import ReLU, Tanh
 from ..nn.conv import Conv2d
 from ..nn.layers import Layer
 from ..nn.place import Outputs
 
 Tree = dict[str, dict[str, np.ndarray]]  # {layer: {param: array}}
+RISES = {ReLU: kernels.RELU, Tanh: kernels.TANH}  # non-decreasing functions that kernels compute
 
 
 class Workspace:
@@ -118,11 +120,11 @@ NO_NOISE = np.ones((1, 1), np.uint8)
 
 
 class DenseStack(Plain):
-    """Dense layers, each with or without a ReLU after it, one after another."""
+    """Dense layers, each with or without a ReLU or Tanh after it, one after another."""
 
     def __init__(self, name, layer):
         super().__init__(name, layer)
-        self.layers, self.relu, self._noisy = {}, [], ()
+        self.layers, self.rises, self._noisy = {}, [], ()
         self.append(name, layer)
 
     @property
@@ -131,18 +133,22 @@ class DenseStack(Plain):
 
     def append(self, name, layer):
         self.layers[name] = layer
-        self.relu.append(False)
+        self.rises.append(kernels.NO_RISE)
         self._noisy += (layer.noisy,)
 
-    def append_relu(self):
-        self.relu[-1] = True
+    def takes(self, rise: Layer) -> bool:
+        """Whether it took a function of single numbers behind its last layer."""
+        if type(rise) not in RISES or self.rises[-1] != kernels.NO_RISE:
+            return False
+        self.rises[-1] = RISES[type(rise)]
+        return True
 
     def forward(self, params, x, z, work):
         x = in_rows(x)
         Ms, bs = self._params(params)
         zs = self._noise(z, x.dtype)
         xzs, fs, ds = self._arrays(len(x), x.dtype, work)
-        kernels.dense_stack(x, Ms, bs, zs, self._noisy, tuple(self.relu), xzs, fs)
+        kernels.dense_stack(x, Ms, bs, zs, self._noisy, tuple(self.rises), xzs, fs)
         return fs[-1], (x, Ms, zs, xzs, fs, ds)
 
     def backward(self, params, cache, df, want_dx, work, out):
@@ -150,7 +156,7 @@ class DenseStack(Plain):
         grads = {name: grads_like(params[name]) if out is None else out[name] for name in self.layers}
         dMs, dbs = self._params(grads)
         dx = work((self.name, "dx"), x.shape, x.dtype) if want_dx else x
-        kernels.dense_stack_backward(in_rows(df, x.dtype), x, Ms, zs, self._noisy, tuple(self.relu), xzs, fs,
+        kernels.dense_stack_backward(in_rows(df, x.dtype), x, Ms, zs, self._noisy, tuple(self.rises), xzs, fs,
                                      ds, dMs, dbs, want_dx, dx)
         return dx if want_dx else None, dict(reversed(grads.items()))  # as from the layers, the last first
 

@@ -1,36 +1,26 @@
 """Every Numba loop of the package: arrays in, arrays out. Each docstring is the naive loop nest that the kernel computes.
 
-The files import nothing but blas.py (BLAS's matrix product, no loop of ours): Numba's on-disk cache notices a change in a kernel's
-own file only.
+A function may be built from those of another file: the cache on disk notices a change in any file of this folder (compiling.py).
 All kernels are single-threaded and release the GIL; `fast.parallel` runs them side by side on shards of a batch.
 """
 
-from .convpool import (
-    Geometry,
-    add_lines,
-    conv_backward,
-    conv_pool,
-    conv_pool_value,
-    lines,
-    noisy_max_pool,
-    noisy_max_pool_value,
-    planes,
-    respond,
-    scatter,
-)
+from .convpool import conv_backward, conv_pool, conv_pool_value, noisy_max_pool, noisy_max_pool_value, scatter
 from .dawson import dawson
 from .dense import dense, dense_stack, dense_stack_backward, sparse_product
 from .im2col import col2im, im2col
 from .mixture import mixture_quantile
+from .patches import Geometry, add_lines, lines, planes, respond
 from .philox import bernoulli, gaussian, gaussian32, philox, uniform
 from .pool import expected_max_pool, max_pool, max_pool_backward, noisy_max_pool_backward
+from .rise import NO_RISE, RELU, TANH, rise_and_slope, rise_in_place, times_slope
 from .sparse import Lines, compact, pooled_conv_dM, pooled_conv_dx, strips
 from .update import adam, adam_shards, add_shards, sgd, sgd_shards
 
 __all__ = [
-    "Geometry", "Lines", "adam", "adam_shards", "add_lines", "add_shards", "bernoulli", "col2im", "compact", "conv_backward",
-    "conv_pool", "conv_pool_value", "dawson", "dense", "dense_stack", "dense_stack_backward", "expected_max_pool", "gaussian",
-    "gaussian32", "im2col", "lines", "max_pool", "max_pool_backward", "mixture_quantile", "noisy_max_pool", "noisy_max_pool_backward",
-    "noisy_max_pool_value", "philox", "planes", "pooled_conv_dM", "pooled_conv_dx", "respond", "scatter", "sgd", "sgd_shards",
-    "sparse_product", "strips", "uniform",
+    "NO_RISE", "RELU", "TANH", "Geometry", "Lines", "adam", "adam_shards", "add_lines", "add_shards", "bernoulli", "col2im",
+    "compact", "conv_backward", "conv_pool", "conv_pool_value", "dawson", "dense", "dense_stack", "dense_stack_backward",
+    "expected_max_pool", "gaussian", "gaussian32", "im2col", "lines", "max_pool", "max_pool_backward", "mixture_quantile",
+    "noisy_max_pool", "noisy_max_pool_backward", "noisy_max_pool_value", "philox", "planes", "pooled_conv_dM", "pooled_conv_dx",
+    "respond", "rise_and_slope", "rise_in_place", "scatter", "sgd", "sgd_shards", "sparse_product", "strips", "times_slope",
+    "uniform",
 ]

@@ -7,6 +7,8 @@ import hashlib
 import pickle
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 
 import numba
 from numba.core.compiler_lock import global_compiler_lock as COMPILER_LOCK  # noqa: F401, for forks
@@ -21,7 +23,7 @@ def njit(*, cache: bool, **options: object) -> Callable:
         if cache and hasattr(compiled, "enable_caching"):  # not with NUMBA_DISABLE_JIT=1
             try:
                 compiled.enable_caching()
-                compiled._cache = Cache(compiled._cache)
+                compiled._cache = Cache(compiled._cache, sources(Path(function.__code__.co_filename).parent))
             except (RuntimeError, OSError) as error:  # "no locator available": nothing can be written anywhere
                 warn(error)
         return compiled
@@ -42,11 +44,13 @@ def cfunc(signature: object) -> Callable:
 class Cache:
     """Numba's cache of one function, with a checksum behind each file, that never stops the work.
 
-    What cannot be read is compiled and written anew; what cannot be written is not kept.
+    What cannot be read is compiled and written anew; what cannot be written is not kept. What was compiled from other sources is not
+    used: `stamp` says from which, where Numba itself looks at the time of the function's own file alone.
     """
 
-    def __init__(self, cache: object):
+    def __init__(self, cache: object, stamp: str):
         self._cache, file = cache, cache._cache_file
+        file._source_stamp = stamp
         file._dump, file._load_data = self._dump, self._load_data
 
     def __getattr__(self, name: str) -> object:
@@ -79,6 +83,15 @@ class Cache:
         if hashlib.sha256(data[:-32]).digest() != data[-32:]:
             raise EOFError(f"{name} is damaged")
         return pickle.loads(data[:-32])
+
+
+@lru_cache
+def sources(folder: Path) -> str:
+    """A digest of a folder's Python files: a function is built from those it calls, whichever of the files they are in."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def warn(error: Exception, folder: str | None = None) -> None:

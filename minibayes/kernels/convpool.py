@@ -1,126 +1,31 @@
-"""Convolution, bias, noise and max-pooling, block of images by block: no response is kept, nothing leaves the cache in between.
-
-A block's responses lie row by row, y[i, n, j, c]. Patches come in one of two forms, whichever copies longer runs:
-
-    lines    cols[i, n, j, :] = x[n, i, j*stride : j*stride + k, :]                       y[i] = sum_di lines[i + di] M_di^T
-    planes   cols[(c, di, dj), i, n, j] = x[n, i*stride + di, j*stride + dj, c]         y = planes^T M^T
-"""
-
-from typing import NamedTuple
+"""Convolution, bias, noise, max-pooling and a function, block of images by block: no response is kept, nothing leaves the cache between."""
 
 import numpy as np
 
 from .blas import gemm
 from .compiling import njit
-
-
-class Geometry(NamedTuple):
-    """A convolution and the pooling after it. All int: kernels are compiled once. In this file: their cache notices a change in it."""
-
-    k: int
-    stride: int
-    size: int  # of the pooling's window
-    pool_stride: int
-    narrow: int  # 1: patches as planes; 0: as lines
-    block: int  # images at a time
-
-
-@njit(nogil=True, cache=True)
-def lines(x, k, stride, cols):
-    """cols[i, n, j, dj*C + c] = x[n, i, j*stride + dj, c]: a patch unrolled along dj only, k times less to copy than im2col.
-
-    x (N, H, W, C), padded;   cols (H, N, Wo, k*C), written.
-    """
-    C = x.shape[3]
-    H, N, Wo, run = cols.shape
-    for i in range(H):
-        for n in range(N):
-            row = x[n, i].reshape(-1)
-            for j in range(Wo):
-                out, patch = cols[i, n, j], row[j * stride * C:j * stride * C + run]
-                for r in range(run):
-                    out[r] = patch[r]
-
-
-@njit(nogil=True, cache=True)
-def add_lines(cols, di, stride, dx):
-    """dx[n, i*stride + di, j*stride + dj, c] += cols[i, n, j, dj*C + c].   cols (Ho, N, Wo, k*C);   dx (N, H, W, C), added to."""
-    C = dx.shape[3]
-    Ho, N, Wo, run = cols.shape
-    for i in range(Ho):
-        for n in range(N):
-            row = dx[n, i * stride + di].reshape(-1)
-            for j in range(Wo):
-                patch, out = cols[i, n, j], row[j * stride * C:j * stride * C + run]
-                for r in range(run):
-                    out[r] += patch[r]
-
-
-@njit(nogil=True, cache=True)
-def planes(x, k, stride, cols):
-    """cols[(c*k + di)*k + dj, i, n, j] = x[n, i*stride + di, j*stride + dj, c]: im2col with one *row* per number of the patch.
-
-    x (N, H, W, C), padded;   cols (C*k*k, Ho, N, Wo), written.
-    """
-    _, H, W, C = x.shape
-    _, Ho, N, Wo = cols.shape
-    numbers, runs, step, at = x.reshape(-1), cols.reshape(-1), stride * C, 0
-    for p in range(len(cols)):
-        c, di, dj = p // (k * k), p // k % k, p % k
-        for i in range(Ho):
-            for n in range(N):
-                out, row = runs[at:at + Wo], numbers[((n * H + i * stride + di) * W + dj) * C + c:]
-                at += Wo
-                if step == 1:
-                    for j in range(Wo):
-                        out[j] = row[j]
-                else:
-                    for j in range(Wo):
-                        out[j] = row[j * step]
-
-
-@njit(nogil=True, cache=True)
-def respond(x, M, g, cols, y):
-    """y[i, n, j, :] = sum_{di, dj, c} M[:, di, dj, c] x[n, i*stride + di, j*stride + dj, c], without the bias.
-
-    x (N, H, W, C), padded;  M (K, k*k*C), its columns in the order (c, di, dj) if narrow, else (di, dj, c);  g: the Geometry;
-    cols: scratch of N Wo k C numbers times H, or k Ho if narrow;  y (Ho, N, Wo, K), written.
-    """
-    N, H, _, C = x.shape
-    Ho, _, Wo, K = y.shape
-    k, run, out = g.k, g.k * C, y.reshape(Ho, N * Wo, K)
-    if g.narrow:
-        patches = cols[:k * run * Ho * N * Wo].reshape(k * run, Ho, N, Wo)
-        planes(x, k, g.stride, patches)
-        gemm(True, True, patches.reshape(k * run, -1), M, 0, out.reshape(-1, K))
-        return
-    patches = cols[:H * N * Wo * run].reshape(H, N, Wo, run)
-    lines(x, k, g.stride, patches)
-    for di in range(k):
-        M_di, beta = M[:, di * run:(di + 1) * run], 1 if di else 0
-        if g.stride == 1:
-            gemm(False, True, patches[di:di + Ho].reshape(-1, run), M_di, beta, out.reshape(-1, K))
-        else:
-            for i in range(Ho):
-                gemm(False, True, patches[i * g.stride + di].reshape(-1, run), M_di, beta, out[i])
+from .patches import add_lines, lines, planes, respond
+from .rise import rise_and_slope, rise_in_place
 
 
 @njit(nogil=True, cache=True)
 def noisy_max_pool(y, image, line, W, b, z, g, out, arg, slope):
-    """out[n, p, q, c] = max_{di, dj} z[n, i, j, c] (y[n, i, j, c] + b[c]),  i = p*stride + di,  j = q*stride + dj.
+    """out[n, p, q, c] = r(max_{di, dj} z[n, i, j, c] (y[n, i, j, c] + b[c])),  i = p*stride + di,  j = q*stride + dj.
 
-    arg = di*size + dj of the first maximum in this order (0 and -0 are equal), slope = z there.  y: numbers, of which image n's row i is
-    the W*C from n*image + i*line on;  b (C,);  z (N or 1, H or 1, W or 1, C);  out, arg, slope (N, P, Q, C) are written. A NaN in the
+    arg = di*size + dj of the first maximum in this order (0 and -0 are equal), slope = z r' there.  y: numbers, of which image n's row i
+    is the W*C from n*image + i*line on;  b (C,);  z (N or 1, H or 1, W or 1, C);  out, arg, slope (N, P, Q, C) are written. A NaN in the
     window comes out as NaN. First down the columns, in loops as long as a row of the image (v, s, a), then along the row.
     """
     (N, P, Q, C), size, stride = out.shape, g.size, g.pool_stride
-    zn, zi, zj = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1)
+    zn, zi, zj, alone = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1), size * stride == 1
     bias, noise = np.empty(W * C, y.dtype), np.empty(W * C, z.dtype)
     v, s, a = np.empty(W * C, y.dtype), np.empty(W * C, y.dtype), np.empty(W * C, np.uint8)
     for e in range(W * C):
         bias[e] = b[e % C]
     for n in range(N):
         for p in range(P):
+            if alone:
+                v, s, a = out[n, p].reshape(-1), slope[n, p].reshape(-1), arg[n, p].reshape(-1)
             for di in range(size):
                 i = p * stride + di
                 row, drawn = y[n * image + i * line:][:W * C], z[n * zn, i * zi].reshape(-1)
@@ -135,7 +40,7 @@ def noisy_max_pool(y, image, line, W, b, z, g, out, arg, slope):
                     v[e] = t if better else v[e]
                     s[e] = drawn[e] if better else s[e]
                     a[e] = di * size if better else a[e]
-            for q in range(Q):
+            for q in range(0 if alone else Q):
                 o, oa, os = out[n, p, q], arg[n, p, q], slope[n, p, q]
                 for dj in range(size):
                     at = (q * stride + dj) * C
@@ -146,18 +51,21 @@ def noisy_max_pool(y, image, line, W, b, z, g, out, arg, slope):
                         o[c] = value[c] if better else o[c]
                         os[c] = sloped[c] if better else os[c]
                         oa[c] = w if better else oa[c]
+            rise_and_slope(out[n, p].reshape(-1), slope[n, p].reshape(-1), g.rise)
 
 
 @njit(nogil=True, cache=True)
 def noisy_max_pool_value(y, image, line, W, b, z, g, repeat, out):
     """noisy_max_pool's out alone, for passes that have no backward; row n of z and out belongs to image n // repeat of y."""
     (N, P, Q, C), size, stride = out.shape, g.size, g.pool_stride
-    zn, zi, zj = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1)
+    zn, zi, zj, alone = int(z.shape[0] > 1), int(z.shape[1] > 1), int(z.shape[2] > 1), size * stride == 1
     bias, noise, v = np.empty(W * C, y.dtype), np.empty(W * C, z.dtype), np.empty(W * C, y.dtype)
     for e in range(W * C):
         bias[e] = b[e % C]
     for n in range(N):
         for p in range(P):
+            if alone:
+                v = out[n, p].reshape(-1)
             for di in range(size):
                 i = p * stride + di
                 row, drawn = y[n // repeat * image + i * line:][:W * C], z[n * zn, i * zi].reshape(-1)
@@ -169,13 +77,14 @@ def noisy_max_pool_value(y, image, line, W, b, z, g, repeat, out):
                 for e in range(W * C):
                     t = (row[e] + bias[e]) * drawn[e]
                     v[e] = t if di == 0 or t > v[e] or t != t else v[e]
-            for q in range(Q):
+            for q in range(0 if alone else Q):
                 o = out[n, p, q]
                 for dj in range(size):
                     at = (q * stride + dj) * C
                     value = v[at:at + C]
                     for c in range(C):
                         o[c] = value[c] if dj == 0 or value[c] > o[c] or value[c] != value[c] else o[c]
+            rise_in_place(out[n, p].reshape(-1), g.rise)
 
 
 @njit(nogil=True, cache=True)
@@ -248,8 +157,12 @@ def conv_backward(x, M, delta, arg, g, cols, y, dM, want_dx, dx):
             patches = cols[:H * count * Wo * run].reshape(H, count * Wo, run)
             lines(x[first:last], k, stride, patches.reshape(H, count, Wo, run))
             for di in range(k):
-                for i in range(Ho):
-                    gemm(True, False, dy[i].reshape(-1, K), patches[i * stride + di], 1, dM[:, di * run:(di + 1) * run])
+                dM_di = dM[:, di * run:(di + 1) * run]
+                if stride == 1:
+                    gemm(True, False, dy.reshape(-1, K), patches[di:di + Ho].reshape(-1, run), 1, dM_di)
+                else:
+                    for i in range(Ho):
+                        gemm(True, False, dy[i].reshape(-1, K), patches[i * stride + di], 1, dM_di)
         if want_dx:
             dx[first:last] = 0
             part = cols[:places * run]

@@ -1,4 +1,4 @@
-"""Dense layers with their noise and ReLUs, one after another, forward and backward, each way in one call.
+"""Dense layers with their noise, ReLUs and Tanhs, one after another, forward and backward, each way in one call.
 
 All arguments that end in s are tuples with one entry a layer.
 """
@@ -7,37 +7,35 @@ import numpy as np
 
 from .blas import gemm
 from .compiling import njit
+from .rise import RELU, rise_in_place, times_slope
 
 SPARSE = 0.35  # the share of non-zeros in dL/df up to which a row-sparse product wins over BLAS
 WIDE = 1024  # columns of a row-sparse product at a time: what they need of b stays in the second-level cache
 
 
 @njit(nogil=True, cache=True)
-def dense_stack(x, Ms, bs, zs, noisy, relu, xzs, fs):
-    """for each layer l:  f_l = M_l (z_l o x) + b_l, and max(f_l, 0) if relu[l];  x = f_l.
+def dense_stack(x, Ms, bs, zs, noisy, rises, xzs, fs):
+    """for each layer l:  f_l = r_l(M_l (z_l o x) + b_l), r_l by rises[l] (rise.py);  x = f_l.
 
     x (B, D), z_l (B or 1, D_l or 1), M_l (K_l, D_l), b_l (K_l,);   xz_l = z_l o x (B, D_l), if noisy[l], and f_l (B, K_l) are written.
     """
     for l in range(len(Ms)):
         if noisy[l]:
             multiply(x, zs[l], xzs[l])
-            dense(xzs[l], Ms[l], bs[l], relu[l], fs[l])
+            dense(xzs[l], Ms[l], bs[l], rises[l], fs[l])
         else:
-            dense(x, Ms[l], bs[l], relu[l], fs[l])
+            dense(x, Ms[l], bs[l], rises[l], fs[l])
         x = fs[l]
 
 
 @njit(nogil=True, cache=True)
-def dense(x, M, b, relu, f):
-    """f[n] = M x_n + b, and max(f, 0) if relu.   x (B, D), M (K, D), b (K,);   f (B, K) is written."""
+def dense(x, M, b, rise, f):
+    """f[n] = r(M x_n + b).   x (B, D), M (K, D), b (K,);   f (B, K) is written."""
     for n in range(len(f)):
         for k in range(len(b)):
             f[n, k] = b[k]
     gemm(False, True, x, M, 1, f)
-    if relu:
-        flat = f.reshape(-1)
-        for i in range(len(flat)):
-            flat[i] = 0 if flat[i] <= 0 else flat[i]  # a NaN stays
+    rise_in_place(f.reshape(-1), rise)
 
 
 @njit(nogil=True, cache=True)
@@ -75,13 +73,11 @@ def multiply_in_place(x, z):
 
 
 @njit(nogil=True, cache=True)
-def where_positive(d, f):
-    """d *= [f > 0], the derivative of a ReLU whose output is f. Returns the number of non-zeros left."""
-    flat, outputs, count = d.reshape(-1), f.reshape(-1), 0
-    for i in range(len(flat)):
-        flat[i] *= outputs[i] > 0  # without a branch, which would be guessed wrong half of the time
-    for i in range(len(flat)):
-        count += flat[i] != 0
+def non_zeros(d):
+    """How many numbers of d (n,) are not 0."""
+    count = 0
+    for i in range(len(d)):
+        count += d[i] != 0
     return count
 
 
@@ -113,8 +109,8 @@ def sparse_product(a, b, c):
 
 
 @njit(nogil=True, cache=True)
-def dense_stack_backward(df, x, Ms, zs, noisy, relu, xzs, fs, ds, dMs, dbs, want_dx, dx):
-    """for each layer l, the last first:  df = df [f_l > 0] if relu[l];  dM_l = sum_n df[n] xz_l[n]^T,  db_l = sum_n df[n];
+def dense_stack_backward(df, x, Ms, zs, noisy, rises, xzs, fs, ds, dMs, dbs, want_dx, dx):
+    """for each layer l, the last first:  df = df r_l'(f_l);  dM_l = sum_n df[n] xz_l[n]^T,  db_l = sum_n df[n];
     df = z_l o (M_l^T df), the derivative in the layer's input.
 
     ds: scratch in the shapes of fs;   dM_l, db_l are written, and dx, the derivative in x, if wanted. Behind a ReLU, and dropped by the
@@ -123,12 +119,13 @@ def dense_stack_backward(df, x, Ms, zs, noisy, relu, xzs, fs, ds, dMs, dbs, want
     d = df
     for back in range(len(Ms)):
         l, sparse = len(Ms) - 1 - back, False
-        if relu[l]:
+        if rises[l]:
             if back == 0:  # df is the caller's
                 d, flat, own = ds[l], df.reshape(-1), ds[l].reshape(-1)
                 for i in range(len(own)):
                     own[i] = flat[i]
-            sparse = where_positive(d, fs[l]) < SPARSE * d.size
+            times_slope(d.reshape(-1), fs[l].reshape(-1), rises[l])
+            sparse = rises[l] == RELU and non_zeros(d.reshape(-1)) < SPARSE * d.size
         inputs = x
         if noisy[l]:
             inputs = xzs[l]
