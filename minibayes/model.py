@@ -131,7 +131,8 @@ class BayesianNetwork:
         start = self.net.init(seed, dtype) if params is None else self._checked("params", params, dtype)
 
         reports = Reports(self, validation, validation_samples, seed, threads, on_report)
-        scale.check("x", given_x, x)
+        if not self.net.words:
+            scale.check("x", given_x, x)
         if self.likelihood.normal:
             scale.check("y", given_y, y.astype(dtype))
         state = training.fit(
@@ -212,9 +213,7 @@ class BayesianNetwork:
         return next(iter(next(iter(self.params.values())).values())).dtype
 
     def _inputs(self, name, x, dtype):
-        x = require.inputs(name, x, dtype, self.net.input_shape)
-        self.net.shapes(x.shape[1:])
-        return x
+        return self.net.inputs(name, x, dtype)
 
     def _data(self, x_name, x, y_name, y, dtype):
         x = self._inputs(x_name, x, dtype)

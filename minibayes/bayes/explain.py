@@ -74,7 +74,7 @@ def explain(model: object, x: ArrayLike, y: ArrayLike, *, num_data: int | None =
     if model.params is None:
         raise require.InputError("model has no parameters yet: call fit, or mb.load a file")
     net, params = model.net, model.params
-    x = require.inputs("x", x, model.dtype, net.input_shape)
+    x = net.inputs("x", x, model.dtype)
     B, K = len(x), net.output_shape(x.shape[1:])[0]
     y = model.likelihood.targets("y", y, B, K)
     N = B if num_data is None else require.integer("num_data", num_data, B)

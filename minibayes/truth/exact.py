@@ -91,7 +91,7 @@ def value_and_grad(objective: Objective, params: dict, x: ArrayLike, y: ArrayLik
     """(terms, d(L/N)/d theta), L = -(N/B) sum_n E_q log p(y_n | f(x_n, omega)) + KL: L(theta) if N = B."""
     net, likelihood = objective.net, objective.likelihood
     params = _float64(params)
-    x = require.inputs("x", x, np.float64, net.input_shape)
+    x = net.inputs("x", x, np.float64)
     B, nll = len(x), 0.0
     y = likelihood.targets("y", y, B, net.output_shape(x.shape[1:])[0])
     grads = kl.grad(net, params, objective.prior, objective.num_data)       # d(KL/N)/d theta
@@ -124,7 +124,7 @@ def value_error(objective: Objective, params: dict, x: ArrayLike, y: ArrayLike, 
 @usual
 def outputs(net: Network, params: dict, x: ArrayLike, order: int = ORDER) -> tuple[np.ndarray, np.ndarray]:
     """(w (P,), f (N, P, K)): the outputs f(x_n, omega_i) at every point, and the points' probabilities."""
-    params, x = _float64(params), require.inputs("x", x, np.float64, net.input_shape)
+    params, x = _float64(params), net.inputs("x", x, np.float64)
     w, f = [], []
     for weights, eps in points(net, x.shape[1:], order):
         z = net.z(params, eps)
