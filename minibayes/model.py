@@ -73,7 +73,7 @@ class BayesianNetwork:
         """Minimise L-hat(theta)/N over minibatches, one fresh omega-hat per step and example; the history.
 
         x: inputs, (N, ...).
-        y: (N,) integer labels, or real (N,) or (N, K).
+        y: (N,) integer labels; (N, T), -1 for none, for outputs at each step; or real (N,) or (N, K).
         epochs: passes over the data, 10 by default; part of one is allowed.
         steps: minibatch steps, instead of epochs.
         batch_size: B examples a step, 64 by default; N where N is smaller.
@@ -217,11 +217,8 @@ class BayesianNetwork:
 
     def _data(self, x_name, x, y_name, y, dtype):
         x = self._inputs(x_name, x, dtype)
-        shape = self.net.output_shape(x.shape[1:])
-        if len(shape) != 1:
-            raise require.InputError("net must end in one row of outputs per example (Flatten, then Dense), "
-                                     f"it gives {shape}")
-        return x, self.likelihood.targets(y_name, y, len(x), shape[0])
+        shape = (len(x), *self.net.output_shape(x.shape[1:]))
+        return x, self.likelihood.targets_for(y_name, y, shape)
 
     def _checked(self, name, params, dtype=None):
         """Private copies of `params`, if they have this network's layers and shapes and are finite."""

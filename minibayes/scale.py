@@ -101,6 +101,8 @@ def check_end(runner: object, params: dict, likelihood: object, x: np.ndarray, y
     with quiet():
         f = np.concatenate([f for _, f in runner.average(params, x, lambda found, f, passes, rows: f[0], {})])
         f = f.astype(np.float64)
+        if f.ndim > 2:
+            f = np.where(np.isnan(f).all(axis=-1, keepdims=True), 0, f)  # steps that are not there
         nll, of_zero = (float(likelihood.nll(each, y)[0].mean()) for each in (f, np.zeros_like(f)))
         exploded = not np.isfinite(f).all() or np.isfinite(of_zero) and not nll <= 10 * abs(of_zero) + 100
         flat = bool((np.ptp(f, axis=0) <= 1e-5 * np.abs(f).max(axis=0)).all())

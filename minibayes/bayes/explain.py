@@ -75,8 +75,8 @@ def explain(model: object, x: ArrayLike, y: ArrayLike, *, num_data: int | None =
         raise require.InputError("model has no parameters yet: call fit, or mb.load a file")
     net, params = model.net, model.params
     x = net.inputs("x", x, model.dtype)
-    B, K = len(x), net.output_shape(x.shape[1:])[0]
-    y = model.likelihood.targets("y", y, B, K)
+    B, shape = len(x), net.output_shape(x.shape[1:])
+    y, K = model.likelihood.targets_for("y", y, (B, *shape)), shape[-1]
     N = B if num_data is None else require.integer("num_data", num_data, B)
     eps = net.draw(Key(seed).derive("explain"), x.shape, dtype=x.dtype)
     found = Objective(net, model.prior, model.likelihood, N).terms(params, x, y, eps)

@@ -3,6 +3,7 @@
 To add one of your own, subclass `Layer`, `Noise` or `Optimizer`: nothing else has to be edited.
 """
 
+from . import carry
 from .activations import Flatten, ReLU, Tanh
 from .concrete import Concrete
 from .conv import Conv2d, MaxPool2d
@@ -22,4 +23,4 @@ from .weight_noise import Local, Weights
 __all__ = ["GRU", "LSTM", "SGD", "Adam", "Bernoulli", "Concrete", "Conv2d", "Delta", "Dense", "Embedding",
            "Flatten", "Gaussian", "Inputs", "Key", "Layer", "LearnedGaussian", "Local", "MaxPool2d",
            "MeanField", "Network", "Noise", "Optimizer", "Outputs", "Place", "ReLU", "Rows", "ShapeError",
-           "Tanh", "Times", "Weights"]
+           "Tanh", "Times", "Weights", "carry"]
