@@ -29,7 +29,7 @@ from ..nn.key import Key, Rows
 from ..nn.layers import Dense, Layer
 from ..nn.network import Network
 from ..nn.place import Inputs, Outputs, Place
-from . import sweep
+from . import gru_stage, sweep
 from .conv_stage import ConvPool, fits
 from .routes import KernelRoute, SingleRoute, StageRoute
 from .shared_route import SharedRoute
@@ -150,6 +150,8 @@ def stages_of(net: Network) -> list[Plain]:
         elif type(layer) is Conv2d and usual(layer, Outputs) and rises_and_pools(net, names):
             rise, pool = names.pop(0), names.pop(0)  # max_i r(y_i) = r(max_i y_i): on fewer numbers
             stages += [ConvPool(name, layer, net.layers[pool]), Plain(rise, net.layers[rise])]
+        elif gru_stage.fits(layer):
+            stages.append(gru_stage.GRUStage(name, layer))
         elif type(layer) is Dense and usual(layer, Inputs):
             room = isinstance(last, DenseStack) and len(last.layers) < DEPTH
             if room and name not in net.noisy[:1]:

@@ -20,6 +20,7 @@ from .convpool import (
 )
 from .dawson import dawson
 from .dense import dense, dense_stack, dense_stack_backward, sparse_product
+from .gru import gru, gru_backward, tanh
 from .im2col import col2im, im2col
 from .mixture import mixture_quantile
 from .philox import bernoulli, gaussian, gaussian32, philox, uniform
@@ -30,7 +31,7 @@ from .update import adam, adam_shards, add_shards, sgd, sgd_shards
 __all__ = [
     "Geometry", "Lines", "adam", "adam_shards", "add_lines", "add_shards", "bernoulli", "col2im", "compact", "conv_backward",
     "conv_pool", "conv_pool_value", "dawson", "dense", "dense_stack", "dense_stack_backward", "expected_max_pool", "gaussian",
-    "gaussian32", "im2col", "lines", "max_pool", "max_pool_backward", "mixture_quantile", "noisy_max_pool", "noisy_max_pool_backward",
-    "noisy_max_pool_value", "philox", "planes", "pooled_conv_dM", "pooled_conv_dx", "respond", "scatter", "sgd", "sgd_shards",
-    "sparse_product", "strips", "uniform",
+    "gaussian32", "gru", "gru_backward", "im2col", "lines", "max_pool", "max_pool_backward", "mixture_quantile", "noisy_max_pool",
+    "noisy_max_pool_backward", "noisy_max_pool_value", "philox", "planes", "pooled_conv_dM", "pooled_conv_dx", "respond", "scatter",
+    "sgd", "sgd_shards", "sparse_product", "strips", "tanh", "uniform",
 ]

@@ -94,9 +94,11 @@ class Embedding(Layer):
         there, w, z, z_w = cache
         M, df = params["M"], np.where(there[..., None], df, 0)
         rows = (df * np.asarray(z_w, df.dtype)).reshape(-1, len(M))     # z_nw delta_nt
-        dM = np.zeros(M.shape[::-1], df.dtype)          # sum_nt z_nw delta_nt onehot(x_nt)^T, transposed
-        np.add.at(dM, w.reshape(-1), rows)
-        grads = {"M": np.ascontiguousarray(dM.T)}       #                               (D, V)
+        order = np.argsort(w, axis=None, kind="stable")  # all places of a word side by side
+        own, starts = np.unique(w.reshape(-1)[order], return_index=True)
+        dM = np.zeros(M.shape, df.dtype)                # sum_nt z_nw delta_nt onehot(x_nt)^T
+        dM[:, own] = np.add.reduceat(rows[order], starts, axis=0).T     #               (D, V)
+        grads = {"M": dM}
         if self.noise.learned:
             dz = np.zeros((len(w), self.vocabulary), df.dtype)
             np.add.at(dz, (np.arange(len(w))[:, None], w), (df * M.T[w]).sum(axis=-1))  # M_w . delta_nt
