@@ -72,7 +72,7 @@ class BayesianNetwork:
             plain: bool = False, kl_factor: float | Callable = 1.0) -> list:
         """Minimise L-hat(theta)/N over minibatches, one fresh omega-hat per step and example; the history.
 
-        x: inputs, (N, ...).
+        x: inputs, (N, ...); of a network that begins with nn.Embedding, numbers of words (N, T), -1 for none.
         y: (N,) integer labels; (N, T), -1 for none, for outputs at each step; or real (N,) or (N, K).
         epochs: passes over the data, 10 by default; part of one is allowed.
         steps: minibatch steps, instead of epochs.

@@ -272,6 +272,9 @@ def test_errors_are_said_before_the_work():
     for bad, said in wrong:
         with pytest.raises(require.InputError, match=said):
             made.fit(bad, y)
+    for make in (lambda noise: nn.GRU(2, 2, noise=noise), lambda noise: nn.Embedding(2, 2, noise=noise)):
+        with pytest.raises(require.InputError, match=r"noise of an? .*nn.Bernoulli\(keep\).*got MeanField"):
+            make(nn.MeanField(0.1))
     with pytest.raises(require.InputError, match="over must be one of 'sequence', 'step', got 'time'"):
         nn.GRU(2, 2, over="time")
     with pytest.raises(nn.ShapeError, match=r"takes sequences of shape \(T, 3\), got \(4, 2\)"):

@@ -79,6 +79,21 @@ def test_the_fast_way_is_the_plain_way(monkeypatch):
     np.testing.assert_allclose(*plain, atol=1e-12)
 
 
+@pytest.mark.parametrize("inside", [{}, {"noise": DROP}])
+def test_one_function_for_all_sequences_and_its_objective_taken_apart(inside, monkeypatch):
+    """Noise before the outputs alone, too: then no column leaves the matrices, as there is a time between."""
+    monkeypatch.setenv("MINIBAYES_COMPARE", "1")
+    made, (x, y) = mb.BayesianNetwork(nn.Network(e=nn.Embedding(4, 3), r=nn.GRU(3, 5, states="all", **inside),
+                                                 d=nn.Dense(5, 4, noise=DROP))), letters()
+    made.fit(x, y, steps=2, dtype=np.float64, threads=1)
+    same = np.repeat(x[:1], 5, axis=0)
+    shared = made.predict(same, samples=4, shared=True, keep_samples=True).samples
+    np.testing.assert_allclose(shared, np.repeat(shared[:, :1], 5, axis=1), atol=1e-12)
+    explained = checks.explain(made, x, y)
+    assert explained["data"] + explained["KL"] == pytest.approx(explained["L-hat"])
+    assert explained["KL"] == pytest.approx(made.kl())
+
+
 def test_every_mask_enumerated():
     small = nn.Network(e=nn.Embedding(3, 1, noise=nn.Bernoulli(0.7)), r=nn.GRU(1, 2, noise=nn.Bernoulli(0.6), states="all"),
                        d=nn.Dense(2, 3))

@@ -46,8 +46,9 @@ class Embedding(Layer):
     def __post_init__(self):
         settle(self, vocabulary=require.integer("vocabulary", self.vocabulary, 1, MOST_WORDS),
                width=require.integer("width", self.width, 1))
-        check_noise(self.noise)
-        self.place.check(self.noise, images=False)
+        if check_noise(self.noise).of_weights:
+            raise require.InputError("noise of an Embedding drops or scales whole words: nn.Bernoulli(keep), "
+                                     f"nn.Gaussian(variance); got {self.noise!r}")
 
     def param_shapes(self) -> dict:
         return {"M": (self.width, self.vocabulary)}

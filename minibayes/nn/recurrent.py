@@ -31,6 +31,11 @@ class Gates(Inputs):
 
     own: int = 1
 
+    def check(self, noise: Noise, images: bool) -> None:
+        if noise.of_weights:
+            raise require.InputError("noise of a recurrent layer acts on inputs and state, one z for a unit: "
+                                     f"nn.Bernoulli(keep), nn.Gaussian(variance); got {noise!r}")
+
     def noise_shape(self, layer: Layer, shape: tuple) -> tuple:
         return ((shape[0],) if layer.over == "step" else ()) + self.units(layer)[layer.over == "step":]
 
