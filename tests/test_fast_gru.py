@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from minibayes import kernels, nn
+import minibayes as mb
+from minibayes import kernels, nn, training
 from minibayes.fast.gru_stage import GRUStage, fits
 from minibayes.fast.program import Program
 
@@ -45,6 +46,21 @@ def test_the_stage_is_the_layer(noise, states, dtype, one):
     for p, a in grads["r"].items():
         np.testing.assert_allclose(more["r"][p], a, **close)
     assert np.array_equal(fast.average(params, x, lambda found, f, *_: f).__next__()[1].shape[1:], f.shape)
+
+
+def test_the_same_bits_on_any_number_of_threads(monkeypatch):
+    """In shards of 32 sequences, so that two threads have something to divide."""
+    monkeypatch.setattr(training, "SMALL", 1)
+    net = nn.Network(e=nn.Embedding(5, 3, noise=DROP), r=nn.GRU(3, 6, noise=DROP, states="all"), d=nn.Dense(6, 5, noise=DROP))
+    x = np.random.default_rng(0).integers(-1, 5, (200, 8))
+    x[:, 0] = 1
+    found = []
+    for threads in (1, 2, 3):
+        made = mb.BayesianNetwork(net)
+        made.fit(x, x, steps=3, batch_size=128, threads=threads)
+        found.append([a for group in made.params.values() for a in group.values()] + [made.predict(x, samples=3, threads=threads).mean])
+    for others in found[1:]:
+        assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(found[0], others, strict=True))
 
 
 def test_what_it_is_not_made_for_runs_as_it_is():

@@ -152,13 +152,13 @@ def test_every_mask_enumerated_against_passes_and_gradients(kind):
     net = nn.Network(e=nn.Embedding(2, 1, noise=nn.Bernoulli(0.8)), r=kind(1, 2, noise=DROP), d=nn.Dense(2, 2, noise=DROP))
     params, x, y = randomised(net, 2, 1.0), np.array([[0, 1, 1], [1, 0, -1.0]]), np.array([1, 0])
     true = exact.predict(net, params, bayes.Categorical(), x)
-    T = 4000
+    T = 2000
     mc = bayes.predictive.predict(Program(net), params, bayes.Categorical(), x, samples=T)
     assert np.abs((mc.mean - true.mean) / (true.std / np.sqrt(T))).max() < 4
     objective = bayes.Objective(net, bayes.Prior(), bayes.Categorical(), 2)
     _, exactly = exact.value_and_grad(objective, params, x, y)
     draws, key = [], nn.Key(5)
-    for t in range(400):
+    for t in range(200):
         _, g = objective.value_and_grad(params, x, y, net.draw(key.at(t), x.shape, dtype=np.float64))
         draws.append(np.concatenate([a.reshape(-1) for group in g.values() for a in group.values()]))
     wanted = np.concatenate([exactly[name][p].reshape(-1) for name, group in g.items() for p in group])

@@ -168,8 +168,8 @@ class Names(Study, name="names", about="which names are ambiguous, and which wor
             values = {"names of one list": own[~ambiguous], "names of both lists": own[ambiguous],
                       "nonsense": np.concatenate([getattr(groups[kind], score) for kind in NONSENSE])}
             plots.score_histograms(values, ax, bins=25, xlabel=f"{said}, nats", title=(
-                f"{said}, seed {first['seed']}: AUROC\n{first[score]['ambiguous']:.2f} for names of both lists, "
-                f"{first[score]['nonsense']:.2f} for nonsense"))
+                f"{said}, seed {first['seed']}: AUROC {first[score]['ambiguous']:.2f}\n"
+                f"for names of both lists, {first[score]['nonsense']:.2f} for nonsense"))
         ax, places = axes[0, 2], np.arange(2)
         for i, (score, said) in enumerate(SCORES.items()):
             means = [np.mean([r[score][asked] for r in result["runs"]])
