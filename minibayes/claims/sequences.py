@@ -119,7 +119,7 @@ def through_time() -> list[Finding]:
             "sequences-gradient",
             "the mask is in back-propagation through time too, at every step",
             "two GRUs, and two LSTMs, behind an embedding, along random directions, against differences",
-            worst(errors), 1e-7, "rounding, about 1e-16, over the step of 1e-5 and over the smallest gradient"),
+            worst(errors), 1e-7, "rounding, about 1e-16, over the step of 1e-5 and the smallest gradient"),
         Finding(
             "sequences-padding",
             "padding changes nothing: the masks do not know of it, and neither do the outputs",
