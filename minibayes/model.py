@@ -71,8 +71,8 @@ class BayesianNetwork:
             plain: bool = False, kl_factor: float | Callable = 1.0) -> list:
         """Minimise L-hat(theta)/N over minibatches, one fresh omega-hat per step and example; the history.
 
-        x: inputs, (N, ...).
-        y: (N,) integer labels, or real (N,) or (N, K).
+        x: inputs, (N, ...); of a network that begins with nn.Embedding, numbers of words (N, T), -1 for none.
+        y: (N,) integer labels; (N, T), -1 for none, for outputs at each step; or real (N,) or (N, K).
         epochs: passes over the data, 10 by default; part of one is allowed.
         steps: minibatch steps, instead of epochs.
         batch_size: B examples a step, 64 by default; N where N is smaller.
@@ -130,7 +130,8 @@ class BayesianNetwork:
         start = self.net.init(seed, dtype) if params is None else self._checked("params", params, dtype)
 
         reports = Reports(self, validation, validation_samples, seed, threads, on_report)
-        scale.check("x", given_x, x)
+        if not self.net.words:
+            scale.check("x", given_x, x)
         if self.likelihood.normal:
             scale.check("y", given_y, y.astype(dtype))
         state = training.fit(
@@ -213,17 +214,12 @@ class BayesianNetwork:
         return next(iter(next(iter(self.params.values())).values())).dtype
 
     def _inputs(self, name, x, dtype):
-        x = require.inputs(name, x, dtype, self.net.input_shape)
-        self.net.shapes(x.shape[1:])
-        return x
+        return self.net.inputs(name, x, dtype)
 
     def _data(self, x_name, x, y_name, y, dtype):
         x = self._inputs(x_name, x, dtype)
-        shape = self.net.output_shape(x.shape[1:])
-        if len(shape) != 1:
-            raise require.InputError("net must end in one row of outputs per example (Flatten, then Dense), "
-                                     f"it gives {shape}")
-        return x, self.likelihood.targets(y_name, y, len(x), shape[0])
+        shape = (len(x), *self.net.output_shape(x.shape[1:]))
+        return x, self.likelihood.targets_for(y_name, y, shape)
 
     def _checked(self, name, params, dtype=None):
         """Private copies of `params`, if they have this network's layers and shapes and are finite."""

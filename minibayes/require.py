@@ -3,7 +3,7 @@
 import math
 import numbers
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -133,15 +133,19 @@ def _of_objects(name, array, given):
     return array
 
 
-def inputs(name: str, x: ArrayLike, dtype: DTypeLike, shape: tuple | None = None) -> np.ndarray:
-    """`x` as a finite array (N, ...) of `dtype`, N >= 1; `shape`: what one example must have, if anything."""
+def inputs(name: str, x: ArrayLike, dtype: DTypeLike, shape: tuple | None = None,
+           check: Callable | None = None) -> np.ndarray:
+    """`x` as an array (N, ...) of `dtype`, N >= 1; `shape`: what one example must have, if anything.
+
+    check: (name, array) -> an error where the numbers cannot be taken; they must be finite by default.
+    """
     x = array(name, x)
     if x.ndim < 2 or len(x) == 0:
         raise InputError(f"{name} must have shape (N, ...) with N >= 1 examples, got {x.shape}")
     if shape is not None and x.shape[1:] != tuple(shape):
         wanted = ", ".join(map(str, shape))
         raise InputError(f"{name} must have shape (N, {wanted}), got {x.shape}")
-    x = finite(name, x) if x.dtype.kind == "f" else x
     with np.errstate(over="ignore"):
         cast = np.ascontiguousarray(x, dtype)
-    return cast if x.dtype == cast.dtype else finite(name, cast)
+    (check or finite)(name, cast)
+    return cast

@@ -104,12 +104,12 @@ def check_end(runner: object, params: dict, likelihood: object, x: np.ndarray, y
     x, y = x[few], y[few]
     with quiet():
         z = runner.z(params, runner.draw(0, x.shape, shared=True, dtype=x.dtype))
-        f = runner.forward(params, x, z)[0].astype(np.float64)
+        f = there(runner.forward(params, x, z)[0])
         nll, of_zero = (float(likelihood.nll(each, y)[0].mean()) for each in (f, np.zeros_like(f)))
         if not exploded(f, nll, of_zero, 5) and not flat(f):
             return
         f = np.concatenate([f for _, f in runner.average(params, x, lambda found, f, passes, rows: f[0], {})])
-        f = f.astype(np.float64)
+        f = there(f)
         nll = float(likelihood.nll(f, y)[0].mean())
         burst, constant = exploded(f, nll, of_zero, 10), flat(f)
     if burst:
@@ -121,6 +121,12 @@ def check_end(runner: object, params: dict, likelihood: object, x: np.ndarray, y
         cautions.warn(f"the run ended with outputs that are one constant, {one}, "
                       "whatever the input: nothing was learned of x. Are all units of a layer dead? Lower "
                       "the learning rate, and look at the scale of x and y", cautions.FitWarning)
+
+
+def there(f: np.ndarray) -> np.ndarray:
+    """Outputs as float64; 0 at steps of a sequence that are not there."""
+    f = f.astype(np.float64)
+    return np.where(np.isnan(f).all(axis=-1, keepdims=True), 0, f) if f.ndim > 2 else f
 
 
 def exploded(f: np.ndarray, nll: float, of_zero: float, times: float) -> bool:

@@ -74,9 +74,9 @@ def explain(model: object, x: ArrayLike, y: ArrayLike, *, num_data: int | None =
     if model.params is None:
         raise require.InputError("model has no parameters yet: call fit, or mb.load a file")
     net, params = model.net, model.params
-    x = require.inputs("x", x, model.dtype, net.input_shape)
-    B, K = len(x), net.output_shape(x.shape[1:])[0]
-    y = model.likelihood.targets("y", y, B, K)
+    x = net.inputs("x", x, model.dtype)
+    B, shape = len(x), net.output_shape(x.shape[1:])
+    y, K = model.likelihood.targets_for("y", y, (B, *shape)), shape[-1]
     N = B if num_data is None else require.integer("num_data", num_data, B)
     eps = net.draw(Key(seed).derive("explain"), x.shape, dtype=x.dtype)
     found = Objective(net, model.prior, model.likelihood, N).terms(params, x, y, eps)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import require
 from ..floats import usual
 from ..registry import Registered, check
-from . import targets
+from . import targets, tokens
 from .prediction import ClassPrediction, Prediction, RegressionPrediction
 from .summary import CategoricalSummary, RegressionSummary, Summary, log_softmax
 
@@ -41,6 +42,13 @@ class Likelihood(Registered, kind="likelihood"):
     def targets(self, name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
         """y checked, a row per input, or an error that says what is wrong: (count, outputs) of `support`."""
         return targets.numbers(name, y, count, outputs, self.support)
+
+    def targets_for(self, name: str, y: ArrayLike, shape: tuple) -> np.ndarray:
+        """The same for outputs (N, K) or, if the likelihood takes sequences, (N, T, K)."""
+        if len(shape) != 2:
+            raise require.InputError("net must end in one row of outputs per example (Flatten, then Dense), "
+                                     f"it gives {tuple(shape[1:])}")
+        return self.targets(name, y, *shape)
 
     def nll(self, f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(-log p(y_n | f_n), df): nats, (B,), with every constant; its derivative in f, (B, K)."""
@@ -91,7 +99,11 @@ class Likelihood(Registered, kind="likelihood"):
 
 @dataclass(frozen=True)
 class Categorical(Likelihood):
-    """p(y = c | f) = softmax(f)_c."""
+    """p(y = c | f) = softmax(f)_c.
+
+    On sequences, f (N, T, C), y (N, T) is a token at each step, -1 where there is none:
+    p(y_n | f_n) = prod_t softmax(f_nt)[y_nt]. So N counts sequences, and nll is nats a sequence.
+    """
 
     redraws = False
 
@@ -101,9 +113,16 @@ class Categorical(Likelihood):
         """y as int64 labels (count,) in 0..outputs-1, or an error that says what is wrong."""
         return targets.labels(name, y, count, outputs)
 
+    def targets_for(self, name: str, y: ArrayLike, shape: tuple) -> np.ndarray:
+        if len(shape) == 3:
+            return tokens.check(name, y, shape)
+        return super().targets_for(name, y, shape)
+
     @usual
     def nll(self, f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(-log p(y_n | f_n), softmax(f) - onehot(y)).      f (B, C), y (B,) -> (B,), (B, C)"""
+        if f.ndim == 3:
+            return tokens.nll(f, y)
         log_p = log_softmax(f)
         rows = np.arange(len(y))
         df = np.exp(log_p)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from .. import kernels, own, require, tables
 from ..floats import quiet, usual
-from . import targets
+from . import targets, tokens
 from .summary import CategoricalSummary, RegressionSummary, Summary
 
 
@@ -58,6 +58,9 @@ class ClassPrediction(Prediction):
     mutual_information  (N,)    entropy - expected_entropy >= 0, nats: between y and omega (BALD)
     variation_ratio     (N,)    1 - (most votes)/T, a vote being the argmax of one pass
     label               (N,)    the most probable class; -1, none, where the outputs were not finite
+
+    Of sequences all is by step, (N, S, C) and (N, S): the next token's probability given those before it, for
+    each pass by its one omega, averaged over passes. NaN, and label -1, at a step that is not there.
     """
 
     def __init__(self, rule: str, summary: CategoricalSummary, kept: np.ndarray | None = None):
@@ -71,8 +74,9 @@ class ClassPrediction(Prediction):
         self.mutual_information = np.maximum(self.entropy - self.expected_entropy, 0)
         self.variation_ratio = 1 - summary.votes.max(axis=-1) / summary.probabilities.weight
         self.label = self.mean.argmax(axis=-1)
-        if not self.finite.all():  # what is not finite is no class, and was not voted for
-            bad = ~self.finite
+        gone = np.isnan(self.mean[..., 0])
+        if gone.any() or not self.finite.all():  # what is not finite is no class, and was not voted for
+            bad = gone | ~self.finite.reshape(-1, *(1,) * (gone.ndim - 1))
             of_rows = (self.mean, self.std_error, self._log_mean, self.entropy, self.expected_entropy,
                        self.mutual_information, self.variation_ratio)
             for array in of_rows:
@@ -92,18 +96,28 @@ class ClassPrediction(Prediction):
 
     @usual
     def log_likelihood(self, y: ArrayLike) -> np.ndarray:
-        """log p(y_n | x_n) = log (1/T) sum_t p_t(y_n), nats, (N,): the log of the mean, no mean of logs."""
+        """log p(y_n | x_n) = log (1/T) sum_t p_t(y_n), nats, (N,): the log of the mean, no mean of logs.
+
+        Of sequences (N, S), NaN where y is -1, no token.
+        """
+        if self.mean.ndim == 3:
+            return tokens.picked(self._log_mean, tokens.check("y", y, self.mean.shape))
         y = targets.labels("y", y, *self.mean.shape)
         return self._log_mean[np.arange(len(y)), y]
 
     @usual
     def score(self, y: ArrayLike) -> dict:
         """What a row of a training history says of it: the error, and the mean of -log p in nats."""
-        return {"error": self.error(y), "nll": -float(self.log_likelihood(y).mean())}
+        each = self.log_likelihood(y)
+        each = each[~np.isnan(each)] if each.ndim > 1 else each         # the tokens
+        return {"error": self.error(y), "nll": -float(each.mean())}
 
     @usual
     def error(self, y: ArrayLike) -> float:
-        """The fraction of inputs whose most probable class is not y."""
+        """The fraction of inputs, or of tokens, whose most probable class is not y."""
+        if self.mean.ndim == 3:
+            y = tokens.check("y", y, self.mean.shape)
+            return float((self.label != y)[y >= 0].mean())
         return float((self.label != targets.labels("y", y, *self.mean.shape)).mean())
 
 

@@ -152,7 +152,8 @@ def largest_error(summary: Summary) -> float:
     moments = summary.averaged
     if moments.count == 1:
         return np.inf
-    return float(moments.std_error[summary.finite].max(initial=0.0))
+    errors = moments.std_error[summary.finite]
+    return float((errors[~np.isnan(errors)] if errors.ndim > 2 else errors).max(initial=0.0))
 
 
 def pooled_pairs(net: Runner) -> dict:

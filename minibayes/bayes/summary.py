@@ -85,11 +85,13 @@ class Sameness:
 
     def __init__(self, f: np.ndarray):
         self.first = f[0].copy()
-        self.constant = (f == f[:1]).all(axis=(0, 2))
+        same = (f == f[:1]) | (np.isnan(f) if f.ndim > 3 else False)  # NaN: a step that is not there
+        self.constant = same.all(axis=(0, *range(2, f.ndim)))
 
     @usual
     def merge(self, other: "Sameness") -> None:
-        self.constant = self.constant & other.constant & (self.first == other.first).all(axis=1)
+        same = (self.first == other.first) | (np.isnan(self.first) if self.first.ndim > 2 else False)
+        self.constant = self.constant & other.constant & same.all(axis=tuple(range(1, same.ndim)))
 
 
 class Summary:
@@ -101,7 +103,10 @@ class Summary:
     @property
     def finite(self) -> np.ndarray:
         mean = self.averaged.mean
-        return np.isfinite(mean).reshape(len(mean), -1).all(axis=1)
+        good = np.isfinite(mean)
+        if mean.ndim > 2:  # of sequences: a step of NaN is not there
+            good |= np.isnan(mean).all(axis=-1, keepdims=True)
+        return good.reshape(len(mean), -1).all(axis=1)
 
     def __init__(self, f: np.ndarray):
         self.sameness = Sameness(f)
@@ -114,7 +119,10 @@ class Summary:
 
 
 class CategoricalSummary(Summary):
-    """Class probabilities p_t = softmax(f_t): their moments, log-mean, mean entropy and votes."""
+    """Class probabilities p_t = softmax(f_t): their moments, log-mean, mean entropy and votes.
+
+    f (T', N, C), or (T', N, S, C) of sequences: then all is by step.
+    """
 
     @usual
     def __init__(self, f: np.ndarray, weights: np.ndarray | None = None):
@@ -124,11 +132,11 @@ class CategoricalSummary(Summary):
         self.probabilities = Moments(p, weights)
         self.log_mean = LogMean(log_p, weights)
         self.entropies = Moments(-(p * log_p).sum(axis=-1), weights)
-        _, N, C = f.shape
+        C, N = f.shape[-1], int(np.prod(f.shape[1:-1]))
         each = None if weights is None else np.repeat(weights, N)
-        votes = f.argmax(axis=-1) + C * np.arange(N)    # class c of input n is number n C + c
+        votes = f.argmax(axis=-1).reshape(-1, N) + C * np.arange(N)     # class c of input n is number n C + c
         counts = np.bincount(votes.reshape(-1), each, N * C)
-        self.votes = counts.astype(np.float64, copy=False).reshape(N, C)
+        self.votes = counts.astype(np.float64, copy=False).reshape(f.shape[1:])
 
     @usual
     def merge(self, other: "CategoricalSummary") -> None:
@@ -141,7 +149,9 @@ class CategoricalSummary(Summary):
 
     @property
     def finite(self) -> np.ndarray:
-        return super().finite & np.isfinite(self.entropies.mean)
+        entropies, mean = self.entropies.mean, self.averaged.mean
+        good = np.isfinite(entropies) | (np.isnan(mean).all(axis=-1) if mean.ndim > 2 else False)
+        return super().finite & good.reshape(len(good), -1).all(axis=1)
 
 
 class RegressionSummary(Summary):

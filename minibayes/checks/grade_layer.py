@@ -17,7 +17,7 @@ def layer(layer: Layer, input_shape: tuple, *, x: np.ndarray | None = None, batc
           seed: int = 0) -> Verdict:
     """Grade a layer on inputs of `input_shape`; prints nothing, and raises nothing that the layer does.
 
-    x: inputs (B, *input_shape) to take in the place of normal numbers.   batch: B.
+    x: inputs (B, *input_shape) to take in the place of normal numbers, which are no words.   batch: B.
     seed: of the parameters, x and z.
     A layer with a field `noise` is graded with its own noise, with dropout, and with noise that learns, for
     which it must give dL/dz.
@@ -97,10 +97,13 @@ def examine(exam: Examination, case: Case, note: str):
     if unmasked:
         factors = {"the mask z": z} | factors
     with exam.part(f"dL/dx{note}", "agrees with differences, z frozen") as wrong:
+        if layer.words and np.any(case.dx):
+            wrong("dL/dx must be 0, as the numbers of words have no derivative")
         own = {} if case.df.shape != x.shape else {
             "is df itself: the layer's own derivative is missing": lambda v: float((case.df * v).sum())}
         instead = own | {said: lambda v, one=one: case.loss(x=v, z=one) for said, one in unmasked.items()}
-        wrong(compare("dL/dx", lambda v: case.loss(x=v), x, case.dx, factors, instead))
+        if not layer.words:
+            wrong(compare("dL/dx", lambda v: case.loss(x=v), x, case.dx, factors, instead))
     for p in case.shapes:
         with exam.part(f"dL/d{p}{note}", "agrees with differences, z frozen") as wrong:
             if p in case.grads:

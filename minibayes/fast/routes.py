@@ -87,7 +87,7 @@ class SingleRoute(StageRoute):
     def passes(self, params: Tree, h: np.ndarray, z: dict, T: int, work: Workspace) -> np.ndarray:
         zs = [{name: a[t:t + 1] for name, a in z.items()} for t in range(T)]
         f = [super(SingleRoute, self).passes(params, h, z, 1, work).copy() for z in zs]
-        return np.stack(f, axis=1).reshape(len(h) * T, -1)
+        return np.stack(f, axis=1).reshape(len(h) * T, *f[0].shape[1:])
 
 
 @dataclass(frozen=True)

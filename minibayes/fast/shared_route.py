@@ -49,7 +49,7 @@ class SharedRoute(StageRoute):
         return cls(net, stages) if net.noisy and fits else None
 
     def passes(self, params: Tree, h: np.ndarray, z: dict, T: int, work: Workspace) -> np.ndarray:
-        if len(h) == 1:  # nothing is shared
+        if len(h) == 1 or h.ndim > 2:  # nothing is shared, or sequences
             return super().passes(params, h, z, T, work)
         zs = [{name: a[t:t + 1] for name, a in z.items()} for t in range(T)]
         f = [self.one_pass(params, h, z, work).copy() for z in zs]

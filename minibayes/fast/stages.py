@@ -144,6 +144,14 @@ class DenseStack(Plain):
         return True
 
     def forward(self, params, x, z, work):
+        if x.ndim > 2:  # (B, T, D): the steps that are there are rows like others
+            there = ~np.isnan(x[..., 0])
+            own = {name: np.repeat(z[name], there.sum(axis=1), axis=0) if len(z[name]) > 1 else z[name]
+                   for name in self.layers if name in z}
+            f, cache = self.forward(params, x[there], own, work)
+            y = np.full((*there.shape, f.shape[1]), np.nan, x.dtype)
+            y[there] = f
+            return y, (there, cache)
         x = in_rows(x)
         Ms, bs = self._params(params)
         zs = self._noise(z, x.dtype)
@@ -152,6 +160,14 @@ class DenseStack(Plain):
         return fs[-1], (x, Ms, zs, xzs, fs, ds)
 
     def backward(self, params, cache, df, want_dx, work, out):
+        if df.ndim > 2:
+            there, cache = cache
+            d, grads = self.backward(params, cache, df[there], want_dx, work, out)
+            if not want_dx:
+                return None, grads
+            dx = np.zeros((*there.shape, d.shape[1]), d.dtype)
+            dx[there] = d
+            return dx, grads
         x, Ms, zs, xzs, fs, ds = cache
         grads = {name: grads_like(params[name]) if out is None else out[name] for name in self.layers}
         dMs, dbs = self._params(grads)

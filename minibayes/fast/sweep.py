@@ -108,7 +108,8 @@ def sweep(program, route, params: Tree, x: np.ndarray, h, rows: slice, swept: ra
         numbers = np.tile(numbers, N)
     eps = program.draw_rows(key, x.shape[1:], Rows(examples, numbers, x.dtype), shared)
     f = route.passes(params, h, program.z(params, eps), T, program.work)
-    return np.ascontiguousarray(f.reshape(N, T, -1).swapaxes(0, 1)) if T > 1 else f.reshape(1, N, -1).copy()
+    f = f.reshape(N, T, *f.shape[1:])
+    return np.ascontiguousarray(f.swapaxes(0, 1)) if T > 1 else f.swapaxes(0, 1).copy()
 
 
 def average(program, params: Tree, x: np.ndarray, gather: Callable, pooled: dict) -> Iterator:

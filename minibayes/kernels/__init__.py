@@ -7,20 +7,21 @@ All kernels are single-threaded and release the GIL; `fast.parallel` runs them s
 from .convpool import conv_backward, conv_pool, conv_pool_value, noisy_max_pool, noisy_max_pool_value, scatter
 from .dawson import dawson
 from .dense import dense, dense_stack, dense_stack_backward, sparse_product
+from .gru import gru, gru_backward
 from .im2col import col2im, im2col
 from .mixture import mixture_quantile
 from .patches import Geometry, add_lines, lines, planes, respond
 from .philox import bernoulli, gaussian, gaussian32, philox, uniform
 from .pool import expected_max_pool, max_pool, max_pool_backward, noisy_max_pool_backward
-from .rise import NO_RISE, RELU, TANH, rise_and_slope, rise_in_place, times_slope
+from .rise import NO_RISE, RELU, TANH, rise_and_slope, rise_in_place, tanh, times_slope
 from .sparse import Lines, compact, pooled_conv_dM, pooled_conv_dx, strips
 from .update import adam, adam_shards, add_shards, sgd, sgd_shards
 
 __all__ = [
     "NO_RISE", "RELU", "TANH", "Geometry", "Lines", "adam", "adam_shards", "add_lines", "add_shards", "bernoulli", "col2im",
     "compact", "conv_backward", "conv_pool", "conv_pool_value", "dawson", "dense", "dense_stack", "dense_stack_backward",
-    "expected_max_pool", "gaussian", "gaussian32", "im2col", "lines", "max_pool", "max_pool_backward", "mixture_quantile",
-    "noisy_max_pool", "noisy_max_pool_backward", "noisy_max_pool_value", "philox", "planes", "pooled_conv_dM", "pooled_conv_dx",
-    "respond", "rise_and_slope", "rise_in_place", "scatter", "sgd", "sgd_shards", "sparse_product", "strips", "times_slope",
-    "uniform",
+    "expected_max_pool", "gaussian", "gaussian32", "gru", "gru_backward", "im2col", "lines", "max_pool", "max_pool_backward",
+    "mixture_quantile", "noisy_max_pool", "noisy_max_pool_backward", "noisy_max_pool_value", "philox", "planes",
+    "pooled_conv_dM", "pooled_conv_dx", "respond", "rise_and_slope", "rise_in_place", "scatter", "sgd", "sgd_shards",
+    "sparse_product", "strips", "tanh", "times_slope", "uniform",
 ]

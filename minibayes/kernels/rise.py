@@ -44,17 +44,23 @@ def tanh32(f):
 
 
 @njit(nogil=True, cache=True)
+def tanh(f):
+    """f = tanh f.   f (n,) of either precision, written."""
+    if f.itemsize == 4:
+        tanh32(f)
+    else:
+        for i in range(len(f)):
+            f[i] = math.tanh(f[i])
+
+
+@njit(nogil=True, cache=True)
 def rise_in_place(f, which):
     """f = r(f).   f (n,), written."""
     if which == RELU:
         for i in range(len(f)):
             f[i] = 0 if f[i] <= 0 else f[i]  # a NaN stays
     elif which == TANH:
-        if f.itemsize == 4:
-            tanh32(f)
-        else:
-            for i in range(len(f)):
-                f[i] = math.tanh(f[i])
+        tanh(f)
 
 
 @njit(nogil=True, cache=True)

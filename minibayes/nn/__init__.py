@@ -3,12 +3,16 @@
 To add one of your own, subclass `Layer`, `Noise` or `Optimizer`: nothing else has to be edited.
 """
 
+from . import carry
 from .activations import Flatten, ReLU, Tanh
 from .concrete import Concrete
 from .conv import Conv2d, MaxPool2d
+from .embedding import Embedding
+from .gru import GRU
 from .key import Key, Rows
 from .layers import Dense, Layer, ShapeError
 from .learned import LearnedGaussian, MeanField
+from .lstm import LSTM
 from .network import Network
 from .noise import Bernoulli, Delta, Gaussian, Noise
 from .optimizers import SGD, Adam, Optimizer
@@ -16,6 +20,7 @@ from .place import Inputs, Outputs, Place
 from .times import Times
 from .weight_noise import Local, Weights
 
-__all__ = ["SGD", "Adam", "Bernoulli", "Concrete", "Conv2d", "Delta", "Dense", "Flatten", "Gaussian",
-           "Inputs", "Key", "Layer", "LearnedGaussian", "Local", "MaxPool2d", "MeanField", "Network", "Noise",
-           "Optimizer", "Outputs", "Place", "ReLU", "Rows", "ShapeError", "Tanh", "Times", "Weights"]
+__all__ = ["GRU", "LSTM", "SGD", "Adam", "Bernoulli", "Concrete", "Conv2d", "Delta", "Dense", "Embedding",
+           "Flatten", "Gaussian", "Inputs", "Key", "Layer", "LearnedGaussian", "Local", "MaxPool2d",
+           "MeanField", "Network", "Noise", "Optimizer", "Outputs", "Place", "ReLU", "Rows", "ShapeError",
+           "Tanh", "Times", "Weights", "carry"]

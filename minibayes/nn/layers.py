@@ -6,7 +6,7 @@ A layer is a frozen record of settings; arrays live in `params`, `z`, `cache` an
     backward(params, cache, df) -> dL/dx, {name: dL/dparam}    df = dL/dy; accumulates nothing
 
 Neither writes into what it was given. B is the batch, D and K a dense layer's inputs and outputs; images are
-channels-last, (B, H, W, C).
+channels-last, (B, H, W, C), sequences (B, T, D).
 """
 
 from dataclasses import dataclass, field, replace
@@ -38,17 +38,12 @@ class Layer(Registered, kind="layer"):
     """y = f(x), with weights and noise or without. Subclass it as a frozen dataclass.
 
     A deterministic layer without weights needs `forward` and `backward` alone:
-
         @dataclass(frozen=True)
         class LeakyReLU(nn.Layer):
-            slope: float = 0.01
-
             def forward(self, params, x, z):
-                return np.where(x > 0, x, self.slope * x), x > 0       # y, and what backward needs
-
+                return np.where(x > 0, x, 0.01 * x), x > 0             # y, and what backward needs
             def backward(self, params, cache, df):
-                return np.where(cache, df, self.slope * df), {}        # dL/dx, {}: no parameters
-
+                return np.where(cache, df, 0.01 * df), {}              # dL/dx, {}: no parameters
     One with weights has `param_shapes` and `init` too, and one whose shape changes `output_shape` and, if it
     takes just one shape, `input_shape`. One with noise has a field `noise`, a `place` (where z acts) and
     `noisy_params`, the parameters that z multiplies, in the shapes (K, ..., D) with a row per output; where
@@ -62,6 +57,8 @@ class Layer(Registered, kind="layer"):
     noisy_params = ()  # the parameters that z multiplies
     spatial = 0  # axes of places between the examples and the units: 2 for images
     one_z_per_response = False  # whether each response has a z of its own: probabilistic pooling asks
+    words = False  # whether its inputs are numbers of words: of no scale, and with no derivative
+    carries = False  # whether forward takes a `state` to go on from, which last_state(cache) gives
 
     def param_shapes(self) -> dict:
         """{name: shape} of the weights; what the noise learns is not among them."""
@@ -83,6 +80,10 @@ class Layer(Registered, kind="layer"):
         """One example's shape after this layer, from that before it; ShapeError if it does not fit."""
         return shape
 
+    def check_inputs(self, name: str, x: np.ndarray) -> None:
+        """An error if x (N, ...) is nothing for this layer as a network's first: asked before any work."""
+        require.finite(name, x)
+
     def forward(self, params: dict, x: np.ndarray, z: np.ndarray | int) -> tuple:
         """(y, cache) for a batch x (B, ...); z (B or 1, *noise_shape), the number 1 if there is no noise."""
         raise NotImplementedError(f"{type(self).__name__} must have forward(params, x, z)")
@@ -91,9 +92,7 @@ class Layer(Registered, kind="layer"):
         """(dL/dx, {name: dL/dparam}) from df = dL/dy."""
         raise NotImplementedError(f"{type(self).__name__} must have backward(params, cache, df)")
 
-    # What follows is the layer's noise, read off its place; a layer of one's own seldom needs more than
-    # `noise` and `place`.
-
+    # What follows is the layer's noise, read off its place.
     @property
     def noisy(self) -> bool:
         """Whether a z is drawn for this layer."""
@@ -197,6 +196,9 @@ class Linear(Layer):
 class Dense(Linear):
     """f_n = W_n x_n + b,  W_n = M diag(z_n).     M (K, D), b (K,);  z (B, D), or (1, D) shared by all inputs.
 
+    On sequences x (B, T, D) it acts on each step, f_nt = W_n x_nt + b with the same z: one omega for all of
+    the sequence. A step that is not there, a row of NaN, stays one.
+
     n_in: D, numbers in one input.
     n_out: K, numbers in one output.
     noise: of z; nn.Delta() by default, none; nn.Bernoulli(keep), nn.Gaussian(variance) or any nn.Noise.
@@ -224,21 +226,34 @@ class Dense(Linear):
         return self.n_in, self.n_out
 
     def flops(self, shape: tuple) -> int:
-        return 2 * self.n_in * self.n_out
+        return 2 * self.n_in * self.n_out * int(np.prod(shape[:-1]))
 
     def input_shape(self) -> tuple:
         return (self.n_in,)
 
     def output_shape(self, shape: tuple) -> tuple:
-        if shape != (self.n_in,):
+        if len(shape) not in (1, 2) or shape[-1] != self.n_in:
             raise ShapeError(f"takes inputs of shape ({self.n_in},)", shape)
-        return (self.n_out,)
+        if len(shape) == 2 and self.noisy and not self.place.of_sequences:
+            raise ShapeError(f"with place={self.place!r} takes no sequences: it draws at each step anew, so "
+                             "there is no one omega; place=nn.Weights() draws the weights themselves")
+        return (*shape[:-1], self.n_out)
+
+    def noise_shape(self, shape: tuple, shared: bool = False) -> tuple:
+        return super().noise_shape(shape[-1:], shared)  # no time in it
 
     def forward(self, params: dict, x: np.ndarray, z: np.ndarray | int = 1) -> tuple:
-        return self.place.forward(self, params, x, z)   # M diag(z_n) x_n + b                      (B, K)
+        if x.ndim == 2:
+            return self.place.forward(self, params, x, z)               # M diag(z_n) x_n + b      (B, K)
+        there = ~np.isnan(x[..., :1])
+        f, cache = self.place.forward(self, params, np.where(there, x, 0), z)           # at each step
+        return np.where(there, f, f.dtype.type(np.nan)), (there, cache)                 # (B, T, K)
 
     def backward(self, params: dict, cache: tuple, df: np.ndarray) -> tuple:
-        return self.place.backward(self, params, cache, df)
+        if df.ndim == 2:
+            return self.place.backward(self, params, cache, df)
+        there, cache = cache
+        return self.place.backward(self, params, cache, np.where(there, df, 0))
 
 
 def check_layer(name: str, layer: object) -> Layer:

@@ -68,6 +68,18 @@ class Network:
             self._shapes[input_shape] = Fixed(shapes)
         return self._shapes[input_shape]
 
+    @property
+    def words(self) -> bool:
+        """Whether its inputs are the numbers of words."""
+        return next(iter(self.layers.values())).words
+
+    def inputs(self, name: str, x: ArrayLike, dtype: DTypeLike) -> np.ndarray:
+        """x (N, ...) as this network takes it, or an error that says what is wrong."""
+        check = next(iter(self.layers.values())).check_inputs
+        x = require.inputs(name, x, dtype, self.input_shape, check)
+        self.shapes(x.shape[1:])
+        return x
+
     def output_shape(self, input_shape: tuple) -> tuple:
         return list(self.shapes(input_shape).values())[-1][1]
 
@@ -87,7 +99,7 @@ class Network:
         wanted = next((shape for shape in fixed if shape is not None), None)
         if wanted is None or None not in wanted:
             return wanted
-        if wanted[-1] is None:
+        if wanted[-1] is None and len(wanted) > 1:
             raise require.InputError("Network needs the input shape before a pooling layer: "
                                      "Network((H, W, C), ...)")
         names, deepest = list(self.layers), None

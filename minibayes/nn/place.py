@@ -43,6 +43,11 @@ def none(z: np.ndarray | int | None) -> bool:
     return z is None or (np.isscalar(z) and z == 1)
 
 
+def at_each_step(z: np.ndarray | int, x: np.ndarray) -> np.ndarray | int:
+    """z (B, D) for rows x (B, T, D): the same at every step of a sequence, (B, 1, D)."""
+    return z if none(z) or z.ndim >= x.ndim else z.reshape(len(z), *(1,) * (x.ndim - z.ndim), *z.shape[1:])
+
+
 def linear(rows: np.ndarray, M: np.ndarray) -> np.ndarray:
     """M x for every row x, in one product.     (..., D) -> (..., K)"""
     return (rows.reshape(-1, rows.shape[-1]) @ M.T).reshape(*rows.shape[:-1], len(M))
@@ -62,6 +67,7 @@ class Place(Registered, kind="place"):
     """Where z acts. `layer` is asked for its noise and its shapes."""
 
     noisy = ("M",)  # the parameters inside the noise
+    of_sequences = True  # whether one z acts on all steps of a sequence
 
     def check(self, noise: Noise, images: bool) -> None:
         """An error if this noise cannot act here; images: in a convolution."""
@@ -148,7 +154,7 @@ class Inputs(Place):
 
     def forward(self, layer: Layer, params: dict, x: np.ndarray, z: np.ndarray | int) -> tuple:
         M, b = matrix(params["M"]), params["b"]
-        xz = times(x, z)                                # diag(z_n) x_n                 (B, D)
+        xz = times(x, at_each_step(z, x))               # diag(z_n) x_n                 (B, D)
         return linear(xz, M) + b, (x, xz, z)            # M diag(z_n) x_n + b           (B, K)
 
     def backward(self, layer: Layer, params: dict, cache: tuple, df: np.ndarray) -> tuple:
@@ -158,8 +164,9 @@ class Inputs(Place):
                  "b": total(df)}                        # sum_n delta_n                 (K,)
         dxz = linear(df, M.T)                           # M^T delta_n                   (B, D)
         if layer.noise.learned:
-            grads["z"] = sum_to(dxz * x, z.shape)       # x_n o M^T delta_n             as z
-        return times(dxz, z), grads                     # diag(z_n) M^T delta_n         (B, D)
+            dz = sum_to(dxz * x, at_each_step(z, x).shape)              # x_n o M^T delta_n
+            grads["z"] = dz.reshape(z.shape)            #                               as z
+        return times(dxz, at_each_step(z, x)), grads    # diag(z_n) M^T delta_n         (B, D)
 
     def weights(self, layer: Layer, params: dict, z: np.ndarray) -> dict:
         W = params["M"] * z[:, None, :]                 # M diag(z_n)                   (B, K, D)
@@ -187,16 +194,17 @@ class Outputs(Place):
     def forward(self, layer: Layer, params: dict, x: np.ndarray, z: np.ndarray | int) -> tuple:
         M, b = matrix(params["M"]), params["b"]
         y = linear(x, M) + b                            # M x_n + b                     (B, ..., K)
-        return times(y, z), (x, y if layer.noise.learned else None, z)
+        return times(y, at_each_step(z, y)), (x, y if layer.noise.learned else None, z)
 
     def backward(self, layer: Layer, params: dict, cache: tuple, df: np.ndarray) -> tuple:
         M = matrix(params["M"])
         x, y, z = cache
-        dy = times(df, z)                               # z_n o delta_n                 (B, ..., K)
+        dy = times(df, at_each_step(z, df))             # z_n o delta_n                 (B, ..., K)
         grads = {"M": outer(dy, x),                     # sum_n (z_n o delta_n) x_n^T   (K, D)
                  "b": total(dy)}                        # sum_n z_n o delta_n           (K,)
         if layer.noise.learned:
-            grads["z"] = sum_to(df * y, z.shape)        # (M x_n + b) o delta_n         as z
+            dz = sum_to(df * y, at_each_step(z, y).shape)               # (M x_n + b) o delta_n
+            grads["z"] = dz.reshape(z.shape)            #                               as z
         return linear(dy, M.T), grads                   # M^T (z_n o delta_n)           (B, ..., D)
 
     def weights(self, layer: Layer, params: dict, z: np.ndarray) -> dict:

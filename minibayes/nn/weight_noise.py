@@ -102,6 +102,8 @@ class Local(Place):
     acts through Var[z].
     """
 
+    of_sequences = False  # each step would draw anew
+
     def check(self, noise: Noise, images: bool) -> None:
         if noise.random and not noise.local:
             raise require.InputError("place Local needs normal noise, such as nn.Gaussian(variance), "

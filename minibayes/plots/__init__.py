@@ -11,9 +11,11 @@ from .classification import (
 from .look import COLORS, LINES, MARKERS, NAMES, PALETTE, Axes, axis, curve, figure, finish, save
 from .regression import band, functions
 from .scores import error_against_passes, error_curves, score_lines
+from .sequences import as_it_reads
 
 __all__ = [
-    "COLORS", "LINES", "MARKERS", "NAMES", "PALETTE", "Axes", "axis", "band", "curve", "digit_sheet",
-    "error_against_passes", "error_curves", "figure", "finish", "functions", "precision_recall",
-    "reliability", "risk_coverage", "save", "score_histograms", "score_lines", "softmax_clouds",
+    "COLORS", "LINES", "MARKERS", "NAMES", "PALETTE", "Axes", "as_it_reads", "axis", "band", "curve",
+    "digit_sheet", "error_against_passes", "error_curves", "figure", "finish", "functions",
+    "precision_recall", "reliability", "risk_coverage", "save", "score_histograms", "score_lines",
+    "softmax_clouds",
 ]

@@ -91,9 +91,9 @@ def value_and_grad(objective: Objective, params: dict, x: ArrayLike, y: ArrayLik
     """(terms, d(L/N)/d theta), L = -(N/B) sum_n E_q log p(y_n | f(x_n, omega)) + KL: L(theta) if N = B."""
     net, likelihood = objective.net, objective.likelihood
     params = _float64(params)
-    x = require.inputs("x", x, np.float64, net.input_shape)
+    x = net.inputs("x", x, np.float64)
     B, nll = len(x), 0.0
-    y = likelihood.targets("y", y, B, net.output_shape(x.shape[1:])[0])
+    y = likelihood.targets_for("y", y, (B, *net.output_shape(x.shape[1:])))
     grads = kl.grad(net, params, objective.prior, objective.num_data)       # d(KL/N)/d theta
     blocks = list(points(net, x.shape[1:], order))
     for n in range(B):
@@ -101,7 +101,8 @@ def value_and_grad(objective: Objective, params: dict, x: ArrayLike, y: ArrayLik
             f, caches = net.forward(params, np.repeat(x[n:n + 1], len(w), axis=0), net.z(params, eps))
             loss, df = likelihood.nll(f, np.repeat(y[n:n + 1], len(w), axis=0))
             nll += w @ loss / B         # (1/B) sum_n sum_i w_i (-log p(y_n | f(x_n, omega_i)))
-            _, g = net.backward(params, caches, df * (w / B)[:, None], want_dx=False)
+            df = df * (w / B).reshape(-1, *(1,) * (df.ndim - 1))
+            _, g = net.backward(params, caches, df, want_dx=False)
             g = net.pull(params, eps, g)
             grads = {name: {p: a + g[name][p] for p, a in group.items()} for name, group in grads.items()}
     return Terms(float(nll), kl.value(net, params, objective.prior), objective.num_data), grads
@@ -124,7 +125,7 @@ def value_error(objective: Objective, params: dict, x: ArrayLike, y: ArrayLike, 
 @usual
 def outputs(net: Network, params: dict, x: ArrayLike, order: int = ORDER) -> tuple[np.ndarray, np.ndarray]:
     """(w (P,), f (N, P, K)): the outputs f(x_n, omega_i) at every point, and the points' probabilities."""
-    params, x = _float64(params), require.inputs("x", x, np.float64, net.input_shape)
+    params, x = _float64(params), net.inputs("x", x, np.float64)
     w, f = [], []
     for weights, eps in points(net, x.shape[1:], order):
         z = net.z(params, eps)
