@@ -98,9 +98,11 @@ class ClassPrediction(Prediction):
         return self._log_mean[np.arange(len(y)), y]
 
     @usual
-    def score(self, y: ArrayLike) -> dict:
+    def score(self, y: ArrayLike, weights: np.ndarray | None = None) -> dict:
         """What a row of a training history says of it: the error, and the mean of -log p in nats."""
-        return {"error": self.error(y), "nll": -float(self.log_likelihood(y).mean())}
+        wrong = self.label != targets.labels("y", y, *self.mean.shape)
+        return {"error": float(np.average(wrong, weights=weights)),
+                "nll": -float(np.average(self.log_likelihood(y), weights=weights))}
 
     @usual
     def error(self, y: ArrayLike) -> float:
@@ -188,9 +190,12 @@ class RegressionPrediction(Prediction):
         return lower, upper
 
     @usual
-    def score(self, y: ArrayLike) -> dict:
+    def score(self, y: ArrayLike, weights: np.ndarray | None = None) -> dict:
         """What a row of a training history says of it: the RMSE, and the mean of -log p in nats."""
-        return {"rmse": self.rmse(y), "nll": -float(self.log_likelihood(y).mean())}
+        squares = ((self._targets(y) - self.mean) ** 2).mean(axis=1) if weights is not None else 0
+        return {"rmse": (self.rmse(y) if weights is None
+                         else float(np.sqrt(np.average(squares, weights=weights)))),
+                "nll": -float(np.average(self.log_likelihood(y), weights=weights))}
 
     @usual
     def rmse(self, y: ArrayLike) -> float:
