@@ -5,15 +5,16 @@ import sys
 from types import ModuleType
 
 from . import bayes, cautions, data, metrics, models, nn, truth
-from .model import BayesianNetwork, load
+from .estimators import Classifier, Regressor, load
+from .model import BayesianNetwork
 from .require import InputError
 from .training import DivergenceError
 
 __version__ = "0.1.0"
 
 LATER = ("bench", "checks", "plots", "studies")  # not everybody needs them, and some bring matplotlib
-__all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "cautions", "data", "load", "metrics",
-           "models", "nn", "truth", *LATER]
+__all__ = ["BayesianNetwork", "Classifier", "DivergenceError", "InputError", "Regressor", "bayes", "cautions",
+           "data", "load", "metrics", "models", "nn", "truth", *LATER]
 
 # Names of version 0.1: bayes.exact and bayes.hmc are rooms of their own now.
 for _name in ("exact", "hmc"):

@@ -38,6 +38,7 @@ LOOKS_AT = GROUND | {
     "parameters.py": {"require.py"},
     "model.py": {"nn", "bayes", "fast", "require.py", "storage.py", "training.py", "progress.py", "scale.py", "reports.py",
                  "parameters.py"},
+    "estimators": {"nn", "bayes", "require.py", "records.py", "storage.py", "model.py"},
     "plots": {"require.py", "files.py", "metrics.py"},
     "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks"},
     "studies": {"claims", "nn", "bayes", "fast", "require.py", "files.py", "data.py", "metrics.py", "models.py", "model.py", "plots",
@@ -45,7 +46,7 @@ LOOKS_AT = GROUND | {
     "bench": {"studies", "nn", "bayes", "fast", "require.py", "models.py", "model.py", "training.py", "progress.py"},
     "__main__.py": {"studies", "bench", "__init__.py"},
     "__init__.py": {"nn", "bayes", "truth", "require.py", "data.py", "metrics.py", "models.py", "model.py", "checks",
-                    "training.py"},
+                    "training.py", "estimators"},
 }
 
 
@@ -90,9 +91,9 @@ def test_imports_point_one_way(path):
         assert inside <= {f"kernels/{name}.py" for name in files}, "kernel files never import each other"
     assert ("numba" in outside) <= (mine == "kernels")
     assert ("matplotlib" in outside) <= (mine == "plots")
-    # PyTorch is measured against; Numba's own cache files, of this machine's user, are pickles.
-    foreign = {"bench/peer.py": {"torch"}, "kernels/compiling.py": {"pickle"}}.get(path, set())
-    assert not (outside & {"torch", "jax", "tensorflow", "scipy", "pickle"}) - foreign
+    # PyTorch is measured against; Numba's own cache files, of this machine's user, are pickles; scikit-learn asks for its own tags.
+    foreign = {"bench/peer.py": {"torch"}, "kernels/compiling.py": {"pickle"}, "estimators/protocol.py": {"sklearn"}}.get(path, set())
+    assert not (outside & {"torch", "jax", "tensorflow", "scipy", "pickle", "sklearn", "pandas"}) - foreign
 
 
 def test_the_rooms_are_a_hierarchy():
