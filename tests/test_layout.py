@@ -42,7 +42,7 @@ LOOKS_AT = GROUND | {
     "plots": {"require.py", "files.py", "metrics.py"},
     "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks"},
     "studies": {"claims", "nn", "bayes", "fast", "require.py", "files.py", "data.py", "metrics.py", "models.py", "model.py", "plots",
-                "progress.py", "checks", "__init__.py"},
+                "progress.py", "checks", "estimators", "__init__.py"},
     "bench": {"studies", "nn", "bayes", "fast", "require.py", "models.py", "model.py", "training.py", "progress.py"},
     "__main__.py": {"studies", "bench", "__init__.py"},
     "__init__.py": {"nn", "bayes", "truth", "require.py", "data.py", "metrics.py", "models.py", "model.py", "checks",

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from .. import bayes, require
 from ..bayes.prediction import ClassPrediction
 from .columns import missing, plain
-from .estimator import Estimator
+from .estimator import Estimator, named
 
 
 class Classifier(Estimator):
@@ -18,8 +18,8 @@ class Classifier(Estimator):
         model.predict(new), model.predict_proba(new)
         model.predictive(new).mutual_information              # nats: how far what is held possible disagrees
 
-    hidden, keep, activation, epochs, patience, batch_size, rate, held_out, samples, seed, threads: as of
-    mb.Regressor.
+    hidden, keep, activation, epochs, patience, batch_size, rate, held_out, samples, seed, threads, progress:
+    as of mb.Regressor.
     class_weight: how often a row of each class counts: {label: weight}, or "balanced", all classes equally;
                   None by default, once. It multiplies sample_weight.
 
@@ -31,11 +31,11 @@ class Classifier(Estimator):
     def __init__(self, hidden: tuple = (50,), *, keep: str | float = "learned", activation: str = "relu",
                  epochs: float = 600, patience: int = 20, batch_size: int = 32, rate: float = 0.005,
                  held_out: float = 0.1, samples: int = 200, seed: int = 0, threads: int | None = None,
-                 class_weight: dict | str | None = None):
+                 progress: bool = False, class_weight: dict | str | None = None):
         self.hidden, self.keep, self.activation = hidden, keep, activation
         self.epochs, self.patience, self.batch_size, self.rate = epochs, patience, batch_size, rate
-        self.held_out, self.samples, self.seed, self.threads = held_out, samples, seed, threads
-        self.class_weight = class_weight
+        self.held_out, self.samples, self.seed = held_out, samples, seed
+        self.threads, self.progress, self.class_weight = threads, progress, class_weight
 
     def likelihood(self) -> bayes.Likelihood:
         return bayes.Categorical()
@@ -46,6 +46,7 @@ class Classifier(Estimator):
         classes_: the different labels, in order; columns of predict_proba.
         """
         self.checked()
+        self.target_name_ = named(y)
         y = labels(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:

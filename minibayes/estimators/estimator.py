@@ -30,6 +30,7 @@ class Estimator:
     history_           of its training
     n_iter_            epochs until the parameters that were kept
     keep_              P(z = 1) before each layer: chosen, learned or given
+    target_name_       of y, if it has a name as pandas' columns do
     """
 
     kind = ""
@@ -125,6 +126,7 @@ class Estimator:
         whole = None if (weights == 1).all() else weights               # most often no row counts twice
         options = {"epochs": settings["epochs"], "batch_size": settings["batch_size"],
                    "optimizer": nn.Adam(settings["rate"]), "seed": settings["seed"], "threads": self.threads,
+                   "progress": require.boolean("progress", self.progress),
                    "report_every": max(-(-len(fitted) // settings["batch_size"]), STEPS)}
         if whole is not None:
             options["weights"] = whole[fitted]
@@ -172,3 +174,9 @@ class Estimator:
         if not self.__sklearn_is_fitted__():
             raise protocol.not_fitted(type(self).__name__)
         files.save(self, path)
+
+
+def named(y: object) -> str | None:
+    """The name of a column of pandas and the like."""
+    name = getattr(y, "name", None)
+    return name if isinstance(name, str) else None

@@ -21,7 +21,8 @@ def save(estimator: object, path: str | PathLike) -> None:
     for name in [*(estimator.columns_.names or []), *(c for column in columns for c in column.categories)]:
         check_scalar("a column's name or category", name)
     record = {"class": type(estimator).__name__, "settings": estimator.get_params(),
-              "columns": [vars(column) for column in columns], "epochs": estimator.n_iter_}
+              "columns": [vars(column) for column in columns], "epochs": estimator.n_iter_,
+              "target": estimator.target_name_}
     if estimator.kind == "classifier":
         found = [plain(label) for label in estimator.classes_]
         for label in found:
@@ -63,7 +64,8 @@ def built(record: dict, network: object) -> object:
     estimator.checked()
     columns = Columns([column_of(each) for each in record["columns"]])
     estimator.n_iter_ = require.real("epochs", record["epochs"], 0)
-    estimator.history_ = []
+    estimator.history_, target = [], record["target"]
+    estimator.target_name_ = target if isinstance(target, str) else None
     outputs = network.net.output_shape((columns.width,))
     if cls.kind == "classifier":
         found = record["classes"]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import bayes, nn, require
-from .estimator import Estimator
+from .estimator import Estimator, named
 
 
 class Predictive(NamedTuple):
@@ -39,6 +39,7 @@ class Regressor(Estimator):
     samples: T passes of a prediction, 200 by default.
     seed: of all that is random, 0 by default.
     threads: all processors by default; the result does not depend on it.
+    progress: whether fit shows a bar; not by default.
 
     X: an array (N, D), a pandas DataFrame or a mapping {name: column}. y: (N,) numbers.
     """
@@ -48,10 +49,11 @@ class Regressor(Estimator):
     def __init__(self, hidden: tuple = (50,), *, keep: str | float = "learned", noise: str = "constant",
                  activation: str = "relu", epochs: float = 600, patience: int = 20, batch_size: int = 32,
                  rate: float = 0.005, held_out: float = 0.1, samples: int = 200, seed: int = 0,
-                 threads: int | None = None):
+                 threads: int | None = None, progress: bool = False):
         self.hidden, self.keep, self.noise, self.activation = hidden, keep, noise, activation
         self.epochs, self.patience, self.batch_size, self.rate = epochs, patience, batch_size, rate
-        self.held_out, self.samples, self.seed, self.threads = held_out, samples, seed, threads
+        self.held_out, self.samples, self.seed = held_out, samples, seed
+        self.threads, self.progress = threads, progress
 
     def checked(self) -> dict:
         return super().checked() | {"noise": require.choice("noise", self.noise, ("constant", "varying"))}
@@ -70,6 +72,7 @@ class Regressor(Estimator):
         y_mean_, y_std_: of the weighted targets, which the network learns in standard units.
         """
         self.checked()
+        self.target_name_ = named(y)
         y = target(y)
         columns, x, y, weights = self.prepared(X, sample_weight, y, y)
         mean = float(np.average(y, weights=weights))
