@@ -28,6 +28,7 @@ LOOKS_AT = GROUND | {
     "data.py": {"require.py"},
     "arrays.py": {"require.py"},
     "metrics.py": {"require.py", "arrays.py"},
+    "conformal.py": {"require.py", "arrays.py"},
     "models.py": {"nn", "require.py"},
     "records.py": {"nn", "require.py", "registry.py"},
     "storage.py": {"nn", "require.py", "records.py", "files.py"},
@@ -38,15 +39,17 @@ LOOKS_AT = GROUND | {
     "parameters.py": {"require.py"},
     "model.py": {"nn", "bayes", "fast", "require.py", "storage.py", "training.py", "progress.py", "scale.py", "reports.py",
                  "parameters.py"},
-    "estimators": {"nn", "bayes", "require.py", "records.py", "storage.py", "model.py"},
+    "temperature.py": {"bayes", "require.py", "model.py", "parameters.py"},
+    "estimators": {"nn", "bayes", "require.py", "conformal.py", "records.py", "storage.py", "model.py"},
     "plots": {"require.py", "files.py", "metrics.py"},
-    "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks"},
+    "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks",
+               "conformal.py"},
     "studies": {"claims", "nn", "bayes", "fast", "require.py", "files.py", "data.py", "metrics.py", "models.py", "model.py", "plots",
                 "progress.py", "checks", "estimators", "__init__.py"},
     "bench": {"studies", "nn", "bayes", "fast", "require.py", "models.py", "model.py", "training.py", "progress.py"},
     "__main__.py": {"studies", "bench", "__init__.py"},
     "__init__.py": {"nn", "bayes", "truth", "require.py", "data.py", "metrics.py", "models.py", "model.py", "checks",
-                    "training.py", "estimators"},
+                    "training.py", "conformal.py", "temperature.py", "estimators"},
 }
 
 

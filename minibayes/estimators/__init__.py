@@ -6,10 +6,11 @@ fit finds has a trailing underscore. Below them is a BayesianNetwork, `network_`
 
 from . import files
 from .classifier import Classifier
+from .conformal import Conformal
 from .estimator import Estimator
 from .files import load
 from .regressor import Regressor
 
 files.CLASSES.update(Regressor=Regressor, Classifier=Classifier)
 
-__all__ = ["Classifier", "Estimator", "Regressor", "load"]
+__all__ = ["Classifier", "Conformal", "Estimator", "Regressor", "load"]

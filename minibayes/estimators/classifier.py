@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import bayes, require
+from .. import bayes, conformal, require
 from ..bayes.prediction import ClassPrediction
 from .columns import missing, plain
 from .estimator import Estimator, named
@@ -88,6 +88,14 @@ class Classifier(Estimator):
         """The most probable label for each row, (N,)."""
         found = self.predicted(X).label
         return self.classes_[found]
+
+    def conformal_scores(self, X: object, y: ArrayLike, scaled: bool) -> np.ndarray:
+        """How badly each prediction fits its truth: what `Conformal` ranks."""
+        p, y = self.predict_proba(X), labels(y)
+        if not (known := np.isin(y, self.classes_)).all():
+            raise require.InputError(f"y must be labels of the training, got {plain(y[~known][0])!r}, which "
+                                     "was none")
+        return conformal.class_scores(p, np.searchsorted(self.classes_, y))
 
     def score(self, X: object, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The (weighted) share of rows whose most probable label is y."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import bayes, nn, require
+from .. import bayes, conformal, nn, require
 from .estimator import Estimator, named
 
 
@@ -103,6 +103,11 @@ class Regressor(Estimator):
         """log p(y_n | x_n), nats, (N,), of y in its own units: a density of y is one of y' over std."""
         y = (target(y) - self.y_mean_) / self.y_std_ if hasattr(self, "y_std_") else y
         return self.predicted(X).log_likelihood(y) - np.log(self.y_std_)
+
+    def conformal_scores(self, X: object, y: ArrayLike, scaled: bool) -> np.ndarray:
+        """How badly each prediction fits its truth: what `Conformal` ranks."""
+        mean, std = self.predict(X, return_std=True)
+        return conformal.residual_scores(mean, target(y), std if scaled else None)
 
     def score(self, X: object, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """R^2 = 1 - sum_n w_n (y_n - mean_n)^2 / sum_n w_n (y_n - average)^2."""
