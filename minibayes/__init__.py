@@ -4,7 +4,8 @@ import importlib
 import sys
 from types import ModuleType
 
-from . import bayes, cautions, conformal, data, metrics, models, nn, temperature, truth
+from . import active, bayes, cautions, conformal, data, metrics, models, nn, temperature, truth
+from .ensemble import Ensemble
 from .estimators import Classifier, Conformal, Regressor, load
 from .model import BayesianNetwork
 from .require import InputError
@@ -13,9 +14,9 @@ from .training import DivergenceError
 __version__ = "0.1.0"
 
 LATER = ("bench", "checks", "plots", "studies")  # not everybody needs them, and some bring matplotlib
-__all__ = ["BayesianNetwork", "Classifier", "Conformal", "DivergenceError", "InputError", "Regressor",
-           "bayes", "cautions", "conformal", "data", "load", "metrics", "models", "nn", "temperature",
-           "truth", *LATER]
+__all__ = ["BayesianNetwork", "Classifier", "Conformal", "DivergenceError", "Ensemble", "InputError",
+           "Regressor", "active", "bayes", "cautions", "conformal", "data", "load", "metrics", "models", "nn",
+           "temperature", "truth", *LATER]
 
 # Names of version 0.1: bayes.exact and bayes.hmc are rooms of their own now.
 for _name in ("exact", "hmc"):

@@ -39,6 +39,8 @@ LOOKS_AT = GROUND | {
     "parameters.py": {"require.py"},
     "model.py": {"nn", "bayes", "fast", "require.py", "storage.py", "training.py", "progress.py", "scale.py", "reports.py",
                  "parameters.py"},
+    "active": {"nn", "require.py", "files.py", "model.py"},
+    "ensemble.py": {"nn", "bayes", "require.py", "model.py"},
     "temperature.py": {"bayes", "require.py", "model.py", "parameters.py"},
     "estimators": {"nn", "bayes", "require.py", "conformal.py", "records.py", "storage.py", "model.py"},
     "plots": {"require.py", "files.py", "metrics.py"},
@@ -49,7 +51,8 @@ LOOKS_AT = GROUND | {
     "bench": {"studies", "nn", "bayes", "fast", "require.py", "models.py", "model.py", "training.py", "progress.py"},
     "__main__.py": {"studies", "bench", "__init__.py"},
     "__init__.py": {"nn", "bayes", "truth", "require.py", "data.py", "metrics.py", "models.py", "model.py", "checks",
-                    "training.py", "conformal.py", "temperature.py", "estimators"},
+                    "training.py", "conformal.py", "temperature.py", "ensemble.py",
+                    "active", "estimators"},
 }
 
 
