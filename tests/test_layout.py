@@ -98,7 +98,8 @@ def test_imports_point_one_way(path):
     assert ("numba" in outside) <= (mine == "kernels")
     assert ("matplotlib" in outside) <= (mine == "plots")
     # PyTorch is measured against; Numba's own cache files, of this machine's user, are pickles; scikit-learn asks for its own tags.
-    foreign = {"bench/peer.py": {"torch"}, "kernels/compiling.py": {"pickle"}, "estimators/protocol.py": {"sklearn"}}.get(path, set())
+    foreign = {"bench/peer.py": {"torch"}, "kernels/compiling.py": {"pickle"}, "estimators/protocol.py": {"sklearn"},
+               "studies/peers.py": {"sklearn"}}.get(path, set())
     assert not (outside & {"torch", "jax", "tensorflow", "scipy", "pickle", "sklearn", "pandas"}) - foreign
 
 
