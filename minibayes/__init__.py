@@ -7,6 +7,7 @@ from types import ModuleType
 from . import active, bayes, cautions, conformal, data, metrics, models, nn, temperature, truth
 from .ensemble import Ensemble
 from .estimators import Classifier, Conformal, Regressor, load
+from .last_layer import LastLayer
 from .model import BayesianNetwork
 from .require import InputError
 from .training import DivergenceError
@@ -15,8 +16,8 @@ __version__ = "0.1.0"
 
 LATER = ("bench", "checks", "plots", "studies")  # not everybody needs them, and some bring matplotlib
 __all__ = ["BayesianNetwork", "Classifier", "Conformal", "DivergenceError", "Ensemble", "InputError",
-           "Regressor", "active", "bayes", "cautions", "conformal", "data", "load", "metrics", "models", "nn",
-           "temperature", "truth", *LATER]
+           "LastLayer", "Regressor", "active", "bayes", "cautions", "conformal", "data", "load", "metrics",
+           "models", "nn", "temperature", "truth", *LATER]
 
 # Names of version 0.1: bayes.exact and bayes.hmc are rooms of their own now.
 for _name in ("exact", "hmc"):

@@ -40,6 +40,7 @@ LOOKS_AT = GROUND | {
     "model.py": {"nn", "bayes", "fast", "require.py", "storage.py", "training.py", "progress.py", "scale.py", "reports.py",
                  "parameters.py"},
     "active": {"nn", "require.py", "files.py", "model.py"},
+    "last_layer.py": {"nn", "bayes", "require.py", "model.py"},
     "ensemble.py": {"nn", "bayes", "require.py", "model.py"},
     "temperature.py": {"bayes", "require.py", "model.py", "parameters.py"},
     "estimators": {"nn", "bayes", "require.py", "conformal.py", "records.py", "storage.py", "model.py"},
@@ -52,7 +53,7 @@ LOOKS_AT = GROUND | {
     "__main__.py": {"studies", "bench", "__init__.py"},
     "__init__.py": {"nn", "bayes", "truth", "require.py", "data.py", "metrics.py", "models.py", "model.py", "checks",
                     "training.py", "conformal.py", "temperature.py", "ensemble.py",
-                    "active", "estimators"},
+                    "last_layer.py", "active", "estimators"},
 }
 
 
