@@ -16,7 +16,6 @@ Between clusters of data it is unsure, where dropout with one hidden layer canno
 """
 
 import math
-from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
@@ -125,12 +124,18 @@ class LastLayer:
         # Two passes one standard deviation to each side have the mean and the variance, exactly.
         f = np.stack([mean - std, mean + std])[..., None]
         likelihood = bayes.Gaussian(self.tau)
-        return Exact("exact last layer", likelihood.summary(f), likelihood, self.density(mean, std), None)
+        density = Density(mean, std**2 + 1 / self.tau)
+        return Exact("exact last layer", likelihood.summary(f), likelihood, density, None)
 
-    def density(self, mean: np.ndarray, std: np.ndarray) -> Callable:
-        """y -> log N(y; mean, std^2 + 1/tau), (N,)."""
-        variance = std**2 + 1 / self.tau
-        return lambda y: -((y[:, 0] - mean) ** 2 / variance + np.log(2 * np.pi * variance)) / 2
+
+class Density:
+    """y -> log N(y; mean, variance), (N,)."""
+
+    def __init__(self, mean: np.ndarray, variance: np.ndarray):
+        self.mean, self.variance = mean, variance
+
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        return -((y[:, 0] - self.mean) ** 2 / self.variance + np.log(2 * np.pi * self.variance)) / 2
 
 
 class Exact(RegressionPrediction):

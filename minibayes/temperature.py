@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import parameters, require
-from .bayes import Categorical
+from .bayes import Categorical, summary
 from .bayes.likelihood import Likelihood
-from .bayes.summary import LogMean, log_softmax
 from .model import BayesianNetwork
 
 COLDEST, HOTTEST = 0.01, 100.0  # of the temperatures looked at
@@ -29,9 +28,9 @@ COLDEST, HOTTEST = 0.01, 100.0  # of the temperatures looked at
 def slopes(f: np.ndarray, y: np.ndarray, b: float, weights: np.ndarray) -> tuple[float, float, float]:
     """(nll, d nll/d log b, its second derivative) of the averaged probabilities, nats; f (T, N, C)."""
     rows = np.arange(f.shape[1])
-    log_p = log_softmax(b * f)                                          # (T, N, C)
+    log_p = summary.log_softmax(b * f)                                  # (T, N, C)
     p, g = np.exp(log_p), log_p[:, rows, y]                             # g_t                    (T, N)
-    log_mean = LogMean(g).value                                         # log pbar(y)            (N,)
+    log_mean = summary.LogMean(g).value                                 # log pbar(y)            (N,)
     share = np.exp(g - log_mean) / len(f)                               # r_t                    (T, N)
     mean = (p * f).sum(axis=-1)                                         # E_p[f_t]
     first = f[:, rows, y] - mean                                        # g_t'

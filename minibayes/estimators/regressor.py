@@ -101,8 +101,8 @@ class Regressor(Estimator):
 
     def log_likelihood(self, X: object, y: ArrayLike) -> np.ndarray:
         """log p(y_n | x_n), nats, (N,), of y in its own units: a density of y is one of y' over std."""
-        y = (target(y) - self.y_mean_) / self.y_std_ if hasattr(self, "y_std_") else y
-        return self.predicted(X).log_likelihood(y) - np.log(self.y_std_)
+        made = self.predicted(X)
+        return made.log_likelihood((target(y) - self.y_mean_) / self.y_std_) - np.log(self.y_std_)
 
     def conformal_scores(self, X: object, y: ArrayLike, scaled: bool) -> np.ndarray:
         """How badly each prediction fits its truth: what `Conformal` ranks."""
