@@ -241,7 +241,7 @@ class BayesianNetwork:
     def _validation(self, given, dtype):
         """(x, y, weights or None), checked."""
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-            raise require.InputError("validation must be a pair (x, y), or (x, y, weights), got "
+            raise require.InputError("validation must be a pair (x, y) or three with weights, got "
                                      f"{type(given).__name__}")
         x, y = self._data("validation x", given[0], "validation y", given[1], dtype)
         return x, y, check_weights("validation weights", given[2], len(x)) if len(given) == 3 else None
