@@ -163,6 +163,7 @@ def test_keep(keep, kept):
     assert keep != "learned" or all(layers[name].noise == nn.Concrete(0.9, temperature=0) for name in model.keep_)
 
 
+@pytest.mark.slow
 def test_noise_that_varies():
     x = np.linspace(-1, 1, 400)[:, None]
     y = np.where(x[:, 0] > 0, 1.0, 0.05) * np.random.default_rng(3).standard_normal(400)

@@ -49,8 +49,9 @@ def test_second_level():
 
 def test_a_problem_of_your_own(few_images, tmp_path, monkeypatch, capsys):
     """What one has, in ten lines each; with short fits, whose scores say nothing."""
-    fit = mb.BayesianNetwork.fit
-    monkeypatch.setattr(mb.BayesianNetwork, "fit", lambda *args, **options: fit(*args, **options | {"epochs": 1}))
+    fit, predict = mb.BayesianNetwork.fit, mb.BayesianNetwork.predict
+    monkeypatch.setattr(mb.BayesianNetwork, "fit", lambda *args, **options: fit(*args, **options | {"epochs": 0.5}))
+    monkeypatch.setattr(mb.BayesianNetwork, "predict", lambda *args, **options: predict(*args, **options | {"samples": 4}))
     monkeypatch.chdir(tmp_path)
     blocks = python(HAVE)
     assert len(blocks) == 4 and HAVE.count("**You ") == 5
