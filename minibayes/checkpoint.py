@@ -8,7 +8,7 @@ from os import PathLike
 import numpy as np
 
 from . import records, require, storage
-from .bayes.warm_up import KLFactor
+from .bayes.warm_up import KLFactor, recorded
 from .nn.key import DRAWS
 from .nn.optimizers import leaves
 
@@ -26,6 +26,7 @@ class State:
     optimizer: dict
     sums: tuple = (0.0, 0.0, 0)  # of nll and L-hat/N over the examples since the last row, and their number
     history: list = field(default_factory=list)
+    best: dict | None = None  # the parameters of the best row of the history, where a run stops by `patience`
 
 
 def fingerprint(*arrays: np.ndarray) -> int:
@@ -49,9 +50,12 @@ class Checkpoint:
     def __init__(self, path: str | PathLike, model: object, run: object, seed: int, start: dict):
         self.path = require.path("checkpoint", path)
         self.net, self.kl_factor = model.net, run.kl_factor
+        self.rate_at = run.optimizer.rate_at if callable(run.optimizer.policy) else None
         self.slots = list(slots_of(run.optimizer.init(start)))
-        settings = {"optimizer": records.spec(run.optimizer), "batch_size": run.batch_size, "seed": seed,
+        optimizer = records.spec(run.optimizer) | ({"policy": "own"} if self.rate_at else {})
+        settings = {"optimizer": optimizer, "batch_size": run.batch_size, "seed": seed,
                     "plain": run.fast is None, "data": fingerprint(run.x, run.y),
+                    "patience": run.patience, "augment": run.augmented(),
                     "start": fingerprint(*(array for _, _, array in leaves(start)))}
         self.header = storage.model_header(model, start) | {"kind": "checkpoint", "run": settings}
 
@@ -64,6 +68,11 @@ class Checkpoint:
         progress = {"step": state.step, "slots": self.slots, "sums": state.sums, "history": state.history}
         if not self.kl_factor.whole:
             progress["kl_factor"] = self.kl_factor.record(state.step)
+        if self.rate_at:
+            progress["rates"] = recorded(self.rate_at, state.step)
+        if state.best is not None:
+            progress["best"] = True
+            arrays |= storage.flatten("best", state.best)
         storage.write(self.path, self.header | {"progress": progress}, arrays)
 
     def load(self) -> State:
@@ -82,6 +91,8 @@ class Checkpoint:
                 raise ValueError("its history or sums are damaged")
             if progress.get("kl_factor", KLFactor().record(step)) != self.kl_factor.record(step):
                 raise self._another("kl_factor")
+            if self.rate_at and progress.get("rates") != recorded(self.rate_at, step):
+                raise self._another("schedule of the rate")
             nll, loss, count = progress["sums"]
             sums = require.real("sums", nll), require.real("sums", loss), require.integer("sums", count, 0)
             if progress["slots"] != self.slots:
@@ -89,20 +100,22 @@ class Checkpoint:
             slots = {name: storage.read_tree(archive, f"optimizer/{name}", self.net, dtype)
                      for name in self.slots}
             params = storage.read_tree(archive, "params", self.net, dtype)
-            return State(step, params, {"step": step} | slots, sums, history)
+            best = storage.read_tree(archive, "best", self.net, dtype) if progress.get("best") else None
+            return State(step, params, {"step": step} | slots, sums, history, best)
 
     def _check_settings(self, header):
         """An error that names the first setting in which the run of that file differs from this one."""
         # Theirs as this version writes them: an older file may name fewer settings.
         net, prior, likelihood = storage.read_settings(header)
-        theirs = {"plain": False, "kind": header["kind"], "dtype": header["dtype"],
+        theirs = {"plain": False, "patience": None, "augment": None,
+                  "kind": header["kind"], "dtype": header["dtype"],
                   "network": records.network_spec(net), "prior": records.spec(prior),
                   "likelihood": records.spec(likelihood)} | header["run"]
         mine = {name: value for name, value in self.header.items() if name != "run"} | self.header["run"]
         mine, theirs = records.as_plain(mine), records.as_plain(theirs)
         for name, value in mine.items():
             if theirs.get(name) != value:
-                long = name in ("network", "data", "start")
+                long = name in ("network", "data", "start", "augment")
                 both = "" if long else f": {theirs.get(name)!r} there, {value!r} here"
                 what = {"data": "training data", "start": "initial parameters"}.get(name, name)
                 raise self._another(f"{what}{both}")

@@ -15,13 +15,14 @@ from os import PathLike
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import require, scale, storage, tables, training
+from . import parameters, require, scale, storage, tables, training
 from .bayes import Categorical, Likelihood, Objective, Prior, kl
 from .bayes.likelihood import check_likelihood
 from .bayes.prediction import Prediction
 from .bayes.predictive import predict
 from .bayes.prior import check_prior
 from .bayes.warm_up import KLFactor
+from .bayes.weighted import Weighted, check_weights, joined
 from .fast import compare, parallel
 from .fast.forks import Waited
 from .fast.program import Program
@@ -68,7 +69,8 @@ class BayesianNetwork:
             validation_samples: int = 10, report_every: int | None = None, on_report: Callable | None = None,
             progress: bool = False, checkpoint: str | PathLike | None = None,
             checkpoint_every: int | None = None, resume: bool = True, threads: int | None = None,
-            plain: bool = False, kl_factor: float | Callable = 1.0) -> list:
+            plain: bool = False, kl_factor: float | Callable = 1.0, weights: ArrayLike | None = None,
+            patience: int | None = None, augment: Callable | None = None) -> list:
         """Minimise L-hat(theta)/N over minibatches, one fresh omega-hat per step and example; the history.
 
         x: inputs, (N, ...); of a network that begins with nn.Embedding, numbers of words (N, T), -1 for none.
@@ -80,7 +82,7 @@ class BayesianNetwork:
         seed: of the initial parameters, the order of the examples and the noise; 0 by default.
         params: theta to start from, instead of the network's initial one.
         dtype: float32 by default, or float64 to check.
-        validation: (x, y), evaluated for each row of the history by weight averaging and by MC.
+        validation: (x, y) or (x, y, weights), evaluated for each row of the history by both rules.
         validation_samples: passes of that MC, 10 by default.
         report_every: steps between rows of the history, one epoch by default.
         on_report: called with a model of its own and the row, for each row; a dict that it returns joins it,
@@ -96,6 +98,11 @@ class BayesianNetwork:
                    function of the step, counted from 0, that gives one in [0, 1]. Below 1 what is minimised
                    is not the bound: rows of the history then say kl_factor (its least since the last row)
                    and bound (whether loss is of the bound). A resumed run must have the same.
+        weights: (N,) >= 0, how often each input counts: 2 is the row twice. Loss and nll stay sums over N.
+        patience: the run ends where the validation nll by MC has not fallen for so many rows of the history,
+                  and the parameters are those of its least value; never by default.
+        augment: (x, key, rows) -> x', changes the inputs of each step: key.of("name").uniform(shape, rows)
+                 and .normal give numbers of their own to each example and epoch, on any number of threads.
 
         history: a dict per row: epoch, step, loss (mean L-hat/N since the last row, without its constant,
         nats), nll (nats per datum), seconds of training, and what validation and on_report add.
@@ -123,10 +130,16 @@ class BayesianNetwork:
         per_epoch = -(-len(x) // min(batch_size, len(x)))
         last_step = (require.integer("steps", steps, 1) if steps is not None
                      else max(1, round(require.real("epochs", epochs, 0, 1e6, open_low=True) * per_epoch)))
-        if validation is not None:
-            if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-                raise require.InputError(f"validation must be a pair (x, y), got {type(validation).__name__}")
-            validation = self._data("validation x", validation[0], "validation y", validation[1], dtype)
+        validation = None if validation is None else self._validation(validation, dtype)
+        if patience is not None:
+            patience = require.integer("patience", patience, 1)
+            if validation is None:
+                raise require.InputError("patience needs validation=(x, y), whose nll it waits for")
+        if augment is not None and not callable(augment):
+            raise require.InputError(f"augment must be a function (x, key, rows) -> x, got {augment!r}")
+        likelihood, counted = self.likelihood, y
+        if weights is not None:
+            likelihood, counted = Weighted(likelihood), joined(y, check_weights("weights", weights, len(x)))
         start = self.net.init(seed, dtype) if params is None else self._checked("params", params, dtype)
 
         reports = Reports(self, validation, validation_samples, seed, threads, on_report)
@@ -135,15 +148,16 @@ class BayesianNetwork:
         if self.likelihood.normal:
             scale.check("y", given_y, y.astype(dtype))
         state = training.fit(
-            self, x, y, start, last_step=last_step, batch_size=batch_size, optimizer=optimizer,
-            objective=Objective(self.net, self.prior, self.likelihood, len(x)), seed=seed,
+            self, x, counted, start, last_step=last_step, batch_size=batch_size, optimizer=optimizer,
+            objective=Objective(self.net, self.prior, likelihood, len(x)), seed=seed,
             report_every=report_every, evaluate=reports, progress=progress, checkpoint=checkpoint,
             checkpoint_every=checkpoint_every, resume=resume, threads=threads,
-            plain=require.boolean("plain", plain), kl_factor=kl_factor)
-        self.params, self.history = state.params, state.history
+            plain=require.boolean("plain", plain), kl_factor=kl_factor, patience=patience, augment=augment)
+        params = state.params if state.best is None else copy.deepcopy(state.best)
+        self.params, self.history = params, state.history
         runner = Waited(self.net) if plain else Program(self.net, 1)
         with parallel.single_threaded_blas():
-            scale.check_end(runner, state.params, self.likelihood, x, y)
+            scale.check_end(runner, params, self.likelihood, x, y)
         return copy.deepcopy(self.history)
 
     @usual
@@ -221,23 +235,16 @@ class BayesianNetwork:
         shape = (len(x), *self.net.output_shape(x.shape[1:]))
         return x, self.likelihood.targets_for(y_name, y, shape)
 
+    def _validation(self, given, dtype):
+        """(x, y, weights or None), checked."""
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            raise require.InputError("validation must be a pair (x, y) or three with weights, got "
+                                     f"{type(given).__name__}")
+        x, y = self._data("validation x", given[0], "validation y", given[1], dtype)
+        return x, y, check_weights("validation weights", given[2], len(x)) if len(given) == 3 else None
+
     def _checked(self, name, params, dtype=None):
-        """Private copies of `params`, if they have this network's layers and shapes and are finite."""
-        nested = isinstance(params, Mapping) and all(isinstance(group, Mapping) for group in params.values())
-        if not nested:
-            raise require.InputError(f"{name} must be {{layer: {{param: array}}}}, got {params!r}")
-        arrays = {(layer, p): require.array(f"{name}[{layer!r}][{p!r}]", a)
-                  for layer, group in params.items() for p, a in group.items()}
-        given = {layer: {p: arrays[layer, p].shape for p in group} for layer, group in params.items()}
-        if given != self._shapes:
-            raise require.InputError(f"{name} must have the shapes {self._shapes}, got {given}")
-        if dtype is None:
-            dtype = np.float64 if any(a.dtype == np.float64 for a in arrays.values()) else np.float32
-        copies = {}
-        for (layer, p), a in arrays.items():
-            a = np.array(a, dtype, order="C")
-            copies.setdefault(layer, {})[p] = require.finite(f"{name}[{layer!r}][{p!r}]", a)
-        return copies
+        return parameters.checked(name, params, self._shapes, dtype)
 
 
 def load(path: str | PathLike) -> BayesianNetwork:

@@ -1,6 +1,7 @@
-"""What joins a row of a training history: scores on validation data, and what the caller's report adds."""
+"""What joins a row of a history, scores and what the caller's report adds; and when a run stops by it."""
 
 import copy
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +13,7 @@ class Reports:
     """Called with (parameters, row), it gives (what joins the row, whether the run goes on).
 
     model: the BayesianNetwork that is trained; each report gets one of its own.
-    validation: (x, y) as the model takes them, or None.
+    validation: (x, y, weights or None) as the model takes them, or None.
     samples: T of their MC.
     seed: of their noise.
     threads: of their passes.
@@ -41,6 +42,20 @@ class Reports:
         return added, extra is None
 
     def _score(self, model, rule):
-        x, y = self.validation
+        x, y, weights = self.validation
         made = model.predict(x, rule=rule, samples=self.samples, seed=self.seed, threads=self.threads)
-        return made.score(y)
+        return made.score(y, weights)
+
+
+def stops(history: list, patience: int | None) -> tuple[bool, bool]:
+    """(whether the last row is the best so far, whether `patience` rows have passed since the best).
+
+    Best is the least validation nll by MC; the first of equals. A function of the history alone, so that a
+    run that is resumed stops where it would have.
+    """
+    if not patience or not history:
+        return False, False
+    scores = [row["validation"]["mc"]["nll"] for row in history]
+    best = min(range(len(scores)), key=lambda i: scores[i] if math.isfinite(scores[i]) else math.inf)
+    since = len(scores) - 1 - best
+    return since == 0, since >= patience

@@ -13,11 +13,11 @@ from os import PathLike
 
 import numpy as np
 
-from . import records, require
+from . import own, records, require
 from .bayes import Objective
 from .bayes.objective import Terms
 from .bayes.warm_up import KLFactor
-from .checkpoint import Checkpoint, DivergenceError, State, check_finite
+from .checkpoint import Checkpoint, DivergenceError, State, check_finite, fingerprint
 from .fast import compare, parallel
 from .fast.forks import gate
 from .fast.memory import StepMemory
@@ -25,6 +25,7 @@ from .fast.program import Program
 from .floats import quiet
 from .nn import Key, Network, Optimizer, Rows
 from .nn.optimizers import leaves
+from .reports import stops
 
 # A shard, what one thread takes forward and backward, does not depend on the number of threads. It has
 SHARD = 32  # examples at least,
@@ -45,15 +46,19 @@ class Run:
     seed: of the order of the examples and of the noise.
     plain: whether the layers themselves run; not by default.
     kl_factor: how much of the KL each step counts; all of it by default.
+    patience: of `stops`; None by default, never.
+    augment: (x, key, rows) -> x', of each shard; none by default.
     """
 
     def __init__(self, objective: Objective, optimizer: Optimizer, x: np.ndarray, y: np.ndarray,
-                 batch_size: int, seed: int, plain: bool = False, kl_factor: KLFactor | None = None):
+                 batch_size: int, seed: int, plain: bool = False, kl_factor: KLFactor | None = None,
+                 patience: int | None = None, augment: Callable | None = None):
         self.plain = objective
         self.fast = None if plain else replace(objective, net=Program(objective.net))
         self.compared = not plain and compare.wanted()
         self.optimizer = optimizer
         self.kl_factor = kl_factor or KLFactor()
+        self.patience, self.augment = patience, augment
         self.x, self.y = x, y
         self.batch_size = min(batch_size, len(x))
         self.key = Key(seed).derive("fit")
@@ -86,7 +91,15 @@ class Run:
         """(x, y, eps) of the examples `rows`: eps depends on (seed, epoch, layer, example, unit) alone."""
         x, y = self.x.take(rows, axis=0), self.y.take(rows, axis=0)
         which = Rows(rows.view(np.uint64), self._passes[:len(rows)], x.dtype)
+        if self.augment is not None:
+            x = augmented(self.augment, x, self.key.derive("augment"), which)
         return x, y, net.draw_rows(self.key, x.shape[1:], which)
+
+    def augmented(self) -> int | None:
+        """A fingerprint of what `augment` makes of the first batch: a function cannot be written down."""
+        if self.augment is None:
+            return None
+        return fingerprint(self.batch(self.rows(0), self.plain.net)[0])
 
     def step(self, state: State, pool: Callable) -> State:
         """The State after one more step."""
@@ -104,7 +117,7 @@ class Run:
         B = len(rows)
         nll, loss, count = state.sums
         sums = nll + B * terms.nll, loss + B * terms.per_datum, count + B
-        return State(state.step + 1, params, optimizer, sums, state.history)
+        return State(state.step + 1, params, optimizer, sums, state.history, state.best)
 
     def plain_step(self, state: State, rows: np.ndarray) -> tuple:
         """Sample omega-hat ~ q_theta(omega), and minimise L-hat(theta) one step."""
@@ -164,10 +177,20 @@ def call(task: Callable) -> None:
     task()
 
 
+def augmented(augment: Callable, x: np.ndarray, key: Key, rows: Rows) -> np.ndarray:
+    """What `augment` makes of x, if it is as many inputs of the same shape."""
+    made = require.array("what augment returns", augment(x, key, rows))
+    if made.shape != x.shape:
+        raise require.InputError(f"augment must return an array of shape {x.shape}, as it was given, "
+                                 f"got {made.shape}")
+    return np.ascontiguousarray(made, x.dtype)
+
+
 def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: int, batch_size: int,
         optimizer: Optimizer, objective: Objective, seed: int, report_every: int | None, evaluate: Callable,
         progress: bool, checkpoint: str | PathLike | None, checkpoint_every: int | None, resume: bool,
-        threads: int | None, plain: bool, kl_factor: KLFactor | None = None) -> State:
+        threads: int | None, plain: bool, kl_factor: KLFactor | None = None, patience: int | None = None,
+        augment: Callable | None = None) -> State:
     """Train from the parameters `start` to last_step: the last State. `BayesianNetwork.fit` explains it.
 
     Every `report_every` steps (None: every epoch) and at the end a row joins the history, with what
@@ -177,7 +200,7 @@ def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: 
     from .progress import bar  # tqdm's own import takes longer than all of nn's
 
     threads = parallel.thread_count(threads)
-    run = Run(objective, optimizer, x, y, batch_size, seed, plain, kl_factor)
+    run = Run(objective, optimizer, x, y, batch_size, seed, plain, kl_factor, patience, augment)
     # In another memory order sums would round otherwise, and a run from a checkpoint, which is always in this
     # one, would differ in the last bit.
     start = {name: {p: np.ascontiguousarray(a) for p, a in group.items()} for name, group in start.items()}
@@ -211,10 +234,12 @@ def fit(model: object, x: np.ndarray, y: np.ndarray, start: dict, *, last_step: 
                     added, goes_on = evaluate(state.params, row)
                     row |= records.as_plain(added) if keeper else added  # as a resumed run finds it
                     state = replace(state, history=[*state.history, row], sums=(0.0, 0.0, 0))
+                    if stops(state.history, patience)[0]:
+                        state = replace(state, best=own.tree(state.params))
                     began = time.perf_counter()
                 if keeper and (due or checkpoint_every and state.step and state.step % checkpoint_every == 0):
                     keeper.save(state)
-                if state.step >= last_step or not goes_on:
+                if state.step >= last_step or not goes_on or stops(state.history, patience)[1]:
                     return state
                 before, state = state, step(state, pool)
                 progress_bar.update(state.sums[2] - before.sums[2])

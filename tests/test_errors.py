@@ -106,7 +106,7 @@ CASES = {
     "multipliers of an unknown parameter": (fit(optimizer=nn.Adam(multipliers={"fc1": {"W": 2}})), r"multipliers names 'fc1', 'W', which"),
     "dtype": (fit(dtype=np.float16), r"dtype must be one of 'float32', 'float64', got 'float16'"),
     "dtype unknown": (fit(dtype="decimal"), r"dtype must be one of 'float32', 'float64', got 'decimal'"),
-    "validation no pair": (fit(validation=(X, Y, X)), r"validation must be a pair \(x, y\)"),
+    "validation no pair": (fit(validation=(X, Y, Y, X)), r"validation must be a pair \(x, y\)"),
     "validation one array": (fit(validation=X), r"validation must be a pair \(x, y\)"),
     "validation x": (fit(validation=(X[:, 1:], Y)), r"validation x must have shape \(N, 3\), got \(12, 2\)"),
     "validation y": (fit(validation=(X, Y + 5)), r"validation y must be labels in 0\.\.1 .*from 5 to 6"),

@@ -13,7 +13,8 @@ NOISES = [DROP, nn.Gaussian(0.5), nn.LearnedGaussian(0.4), nn.LearnedGaussian(0.
 OF_WEIGHTS = [nn.LearnedGaussian(0.4, per="weight"), nn.MeanField(0.3)]
 PLACES = [nn.Inputs(), nn.Outputs(), nn.Weights(), nn.Local()]
 LAYERS = [(nn.ReLU(), (5,)), (nn.Tanh(), (2, 3, 1)), (nn.Flatten(), (2, 3, 2)), (nn.MaxPool2d(2), (4, 5, 2)),
-          (nn.MaxPool2d(3, 1), (4, 4, 1)), (nn.Dense(4, 3), (4,)), (nn.Conv2d(2, 3, 2), (3, 4, 2)),
+          (nn.MaxPool2d(3, 1), (4, 4, 1)), (nn.AveragePool2d(2), (4, 5, 2)), (nn.AveragePool2d(3, 1), (5, 4, 1)),
+          (nn.AveragePool2d(2, 3), (5, 8, 2)), (nn.Append(2), (3,)), (nn.Dense(4, 3), (4,)), (nn.Conv2d(2, 3, 2), (3, 4, 2)),
           (nn.Conv2d(1, 2, 3, stride=2, padding=1, noise=DROP), (5, 5, 1)),
           (nn.Conv2d(1, 2, 2, noise=nn.Gaussian(), noise_per="kernel"), (3, 3, 1))]
 

@@ -28,22 +28,32 @@ LOOKS_AT = GROUND | {
     "data.py": {"require.py"},
     "arrays.py": {"require.py"},
     "metrics.py": {"require.py", "arrays.py"},
+    "conformal.py": {"require.py", "arrays.py"},
     "models.py": {"nn", "require.py"},
     "records.py": {"nn", "require.py", "registry.py"},
     "storage.py": {"nn", "require.py", "records.py", "files.py"},
     "checkpoint.py": {"nn", "bayes", "require.py", "records.py", "storage.py"},
-    "training.py": {"nn", "bayes", "fast", "require.py", "records.py", "checkpoint.py", "progress.py"},
+    "training.py": {"nn", "bayes", "fast", "require.py", "records.py", "checkpoint.py", "progress.py", "reports.py"},
     "scale.py": {"require.py"},
     "reports.py": {"require.py"},
-    "model.py": {"nn", "bayes", "fast", "require.py", "storage.py", "training.py", "progress.py", "scale.py", "reports.py"},
+    "parameters.py": {"require.py"},
+    "model.py": {"nn", "bayes", "fast", "require.py", "storage.py", "training.py", "progress.py", "scale.py", "reports.py",
+                 "parameters.py"},
+    "active": {"nn", "require.py", "files.py", "model.py"},
+    "last_layer.py": {"nn", "bayes", "require.py", "model.py"},
+    "ensemble.py": {"nn", "bayes", "require.py", "model.py"},
+    "temperature.py": {"bayes", "require.py", "model.py", "parameters.py"},
+    "estimators": {"nn", "bayes", "require.py", "conformal.py", "records.py", "storage.py", "model.py"},
     "plots": {"require.py", "files.py", "metrics.py"},
-    "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks"},
+    "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks",
+               "conformal.py"},
     "studies": {"claims", "nn", "bayes", "fast", "require.py", "files.py", "data.py", "metrics.py", "models.py", "model.py", "plots",
-                "progress.py", "checks", "__init__.py"},
+                "progress.py", "checks", "estimators", "__init__.py"},
     "bench": {"studies", "nn", "bayes", "fast", "require.py", "models.py", "model.py", "training.py", "progress.py"},
     "__main__.py": {"studies", "bench", "__init__.py"},
     "__init__.py": {"nn", "bayes", "truth", "require.py", "data.py", "metrics.py", "models.py", "model.py", "checks",
-                    "training.py"},
+                    "training.py", "conformal.py", "temperature.py", "ensemble.py",
+                    "last_layer.py", "active", "estimators"},
 }
 
 
@@ -82,9 +92,10 @@ def test_imports_point_one_way(path):
         assert room(target) == mine or room(target) in LOOKS_AT[mine] | set(GROUND), f"{path} looks at {target}"
     assert ("numba" in outside) <= (mine == "kernels")
     assert ("matplotlib" in outside) <= (mine == "plots")
-    # PyTorch is measured against; Numba's own cache files, of this machine's user, are pickles.
-    foreign = {"bench/peer.py": {"torch"}, "kernels/compiling.py": {"pickle"}}.get(path, set())
-    assert not (outside & {"torch", "jax", "tensorflow", "scipy", "pickle"}) - foreign
+    # PyTorch is measured against; Numba's own cache files, of this machine's user, are pickles; scikit-learn asks for its own tags.
+    foreign = {"bench/peer.py": {"torch"}, "kernels/compiling.py": {"pickle"}, "estimators/protocol.py": {"sklearn"},
+               "studies/peers.py": {"sklearn"}}.get(path, set())
+    assert not (outside & {"torch", "jax", "tensorflow", "scipy", "pickle", "sklearn", "pandas"}) - foreign
 
 
 def test_the_rooms_are_a_hierarchy():

@@ -58,7 +58,7 @@ CASES = {
     "average_pool": lambda: (
         mb.BayesianNetwork(nn.Network(
             (4, 4, 1), c=nn.Conv2d(1, 2, 3, padding=1, noise=DROP, noise_per="kernel"),
-            p=average_pool.AveragePool2d(2), f=nn.Flatten(), d=nn.Dense(8, 3, noise=DROP))), *images()),
+            p=average_pool.MeanPool(2), f=nn.Flatten(), d=nn.Dense(8, 3, noise=DROP))), *images()),
     "gated_dense": lambda: (
         mb.BayesianNetwork(nn.Network(a=gated_dense.GatedDense(3, 6, noise=DROP), b=nn.Dense(6, 1)),
                            likelihood=bayes.Gaussian(4.0)), *vectors(3, real)),
@@ -78,7 +78,7 @@ CASES = {
 }
 GRADES = {
     "leaky_relu": [lambda: checks.layer(LEAKY, (5,)), lambda: checks.layer(LEAKY, (2, 3, 1))],
-    "average_pool": [lambda: checks.layer(average_pool.AveragePool2d(2), (4, 6, 2))],
+    "average_pool": [lambda: checks.layer(average_pool.MeanPool(2), (4, 6, 2))],
     "gated_dense": [lambda: checks.layer(gated_dense.GatedDense(4, 3), (4,)),
                     lambda: checks.layer(gated_dense.GatedDense(4, 3, DROP), (4,))],
     "uniform_noise": [lambda: checks.noise(UNIFORM), lambda: checks.rule(UNIFORM, bayes.Prior(1.3))],
@@ -244,7 +244,7 @@ def test_a_process_that_imports_the_file_loads_the_model(trained):
 
 
 def test_one_that_does_not_is_told_which_class_it_lacks(trained):
-    wanted = {"leaky_relu": "layer 'LeakyReLU'", "average_pool": "layer 'AveragePool2d'",
+    wanted = {"leaky_relu": "layer 'LeakyReLU'", "average_pool": "layer 'MeanPool'",
               "gated_dense": "layer 'GatedDense'", "uniform_noise": "class 'UniformNoise'",
               "learned_noise": "class 'LogNormal'", "poisson": "likelihood 'Poisson'",
               "laplace_prior": "prior 'Laplace'"}
@@ -270,7 +270,7 @@ class LeakySlip(leaky_relu.LeakyReLU):
 
 
 @dataclass(frozen=True)
-class PoolSlip(average_pool.AveragePool2d):
+class PoolSlip(average_pool.MeanPool):
     slip: str = ""
 
     def forward(self, params, x, z=1):

@@ -39,9 +39,8 @@ def objects():
         nn.SGD(0.1, momentum=0.9), nn.Adam(1e-3), nn.Bernoulli(0.3), nn.Delta(), nn.Gaussian(0.5), nn.LearnedGaussian(), nn.MeanField(),
         nn.Concrete(), nn.Times(nn.Bernoulli(0.5), nn.LearnedGaussian()),
         nn.Inputs(), nn.Outputs(), nn.Weights(), nn.Local(), nn.Dense(3, 2), nn.Dense(3, 2, noise=nn.LearnedGaussian(), place=nn.Local()),
-        nn.Conv2d(1, 2, 3), nn.MaxPool2d(2),
-        nn.Embedding(3, 2), nn.GRU(2, 3), nn.LSTM(2, 3), nn.ReLU(), nn.Tanh(), nn.Flatten(),
-        nn.Rows(np.arange(3), np.arange(3), np.float32),
+        nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.AveragePool2d(2), nn.Append(1), nn.Embedding(3, 2), nn.GRU(2, 3), nn.LSTM(2, 3),
+        nn.ReLU(), nn.Tanh(), nn.Flatten(), nn.Rows(np.arange(3), np.arange(3), np.float32),
         key, models.lenet("all"), Program(net, 2), classes, numbers, two_heads, bayes.Prior(0.5), bayes.LogUniform(), bayes.WeightDecay(),
         bayes.Categorical(), bayes.Gaussian(2.0), bayes.Heteroscedastic(), objective, objective.value_and_grad(
             params, X.astype(np.float64), R, net.draw(key, X.shape)), checks.explain(numbers, X, R),
@@ -56,7 +55,16 @@ def objects():
     made += [model.predict(X, rule=rule, keep_samples=True) for model in (classes, numbers, two_heads) for rule in
              ("mc", "weight-averaging")]
     made += checks.noise(nn.Bernoulli(0.5), draws=2000).findings[:1]
-    return made
+    return made + tables(numbers)
+
+
+def tables(numbers):
+    """What is built on models."""
+    quick = {"epochs": 1, "samples": 5}
+    regressor, classifier = mb.Regressor(**quick).fit(X, R), mb.Classifier(**quick).fit(X, Y)
+    exact, ensemble = mb.LastLayer(numbers, X, R), mb.Ensemble([numbers, numbers])
+    return [regressor, classifier, mb.Conformal(regressor, X, R), ensemble, exact, exact.predict(X), ensemble.predict(X, samples=3),
+            classifier.predictive(X), regressor.predictive(X), mb.conformal.law(9, 0.9), mb.active.Round(0, [1], 0.5, 0.7, [2])]
 
 
 MADE = None

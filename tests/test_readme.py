@@ -6,18 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minibayes import data
+import minibayes as mb
+from minibayes import __main__, data
 
 README = Path(__file__).parent.parent / "README.md"
 PARTS = re.split(r"^## ", README.read_text(), flags=re.MULTILINE)
 OWN = next(part for part in PARTS if part.startswith("Your own layer"))
+HAVE = next(part for part in PARTS if part.startswith("A problem of your own"))
 
 
 def python(text):
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
-BLOCKS = python("".join(part for part in PARTS if part is not OWN))
+BLOCKS = python("".join(part for part in PARTS if part not in (OWN, HAVE)))
 
 
 @pytest.fixture
@@ -43,6 +45,29 @@ def test_second_level():
     assert np.shape(scope["passes"]) == (50, 256, 3)
     loss = scope["likelihood"].nll(scope["f"], scope["y"])[0].mean()
     assert loss < np.log(3)  # it fits its own noise a little better than guessing
+
+
+def test_a_problem_of_your_own(few_images, tmp_path, monkeypatch, capsys):
+    """What one has, in ten lines each; with short fits, whose scores say nothing."""
+    fit, predict = mb.BayesianNetwork.fit, mb.BayesianNetwork.predict
+    monkeypatch.setattr(mb.BayesianNetwork, "fit", lambda *args, **options: fit(*args, **options | {"epochs": 0.5}))
+    monkeypatch.setattr(mb.BayesianNetwork, "predict", lambda *args, **options: predict(*args, **options | {"samples": 4}))
+    monkeypatch.chdir(tmp_path)
+    blocks = python(HAVE)
+    assert len(blocks) == 4 and HAVE.count("**You ") == 5
+    for block in blocks:
+        assert len([line for line in block.splitlines() if line and not line.startswith(("import", "from"))]) <= 10
+        exec(compile(block, "README.md", "exec"), {})
+    out = capsys.readouterr().out
+    assert re.search(r"R\^2 -?\d.*least known: \d+.*of the truths; expected 0.90\d \+- 0.0\d\d.*error \d", out, re.DOTALL), out
+    assert mb.load(tmp_path / "houses.npz").predict(data.boston().x).shape == (506,)
+
+
+def test_the_commands_for_a_table_of_your_own():
+    commands = re.search(r"```sh\n(.*?)```", HAVE, re.DOTALL)[1].splitlines()
+    for line in commands:
+        parser = __main__.build_parser()
+        parser.parse_args(line.partition("#")[0].split()[1:])  # an unknown option would end the test
 
 
 def test_your_own_layer_noise_likelihood_prior(capsys):

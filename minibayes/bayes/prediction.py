@@ -106,19 +106,27 @@ class ClassPrediction(Prediction):
         return self._log_mean[np.arange(len(y)), y]
 
     @usual
-    def score(self, y: ArrayLike) -> dict:
+    def score(self, y: ArrayLike, weights: np.ndarray | None = None) -> dict:
         """What a row of a training history says of it: the error, and the mean of -log p in nats."""
-        each = self.log_likelihood(y)
-        each = each[~np.isnan(each)] if each.ndim > 1 else each         # the tokens
-        return {"error": self.error(y), "nll": -float(each.mean())}
+        each, wrong = self.log_likelihood(y), self._wrong(y)
+        if each.ndim > 1:                                               # the tokens that are there
+            there = ~np.isnan(each)
+            weights = None if weights is None else np.broadcast_to(weights[:, None], each.shape)[there]
+            each, wrong = each[there], wrong[there]
+        return {"error": float(np.average(wrong, weights=weights)),
+                "nll": -float(np.average(each, weights=weights))}
 
     @usual
     def error(self, y: ArrayLike) -> float:
         """The fraction of inputs, or of tokens, whose most probable class is not y."""
+        wrong = self._wrong(y)
+        return float(wrong[np.asarray(y) >= 0].mean() if wrong.ndim > 1 else wrong.mean())
+
+    def _wrong(self, y):
+        """Where the most probable class is not y; of sequences, at steps without a target too."""
         if self.mean.ndim == 3:
-            y = tokens.check("y", y, self.mean.shape)
-            return float((self.label != y)[y >= 0].mean())
-        return float((self.label != targets.labels("y", y, *self.mean.shape)).mean())
+            return self.label != tokens.check("y", y, self.mean.shape)
+        return self.label != targets.labels("y", y, *self.mean.shape)
 
 
 class RegressionPrediction(Prediction):
@@ -203,9 +211,12 @@ class RegressionPrediction(Prediction):
         return lower, upper
 
     @usual
-    def score(self, y: ArrayLike) -> dict:
+    def score(self, y: ArrayLike, weights: np.ndarray | None = None) -> dict:
         """What a row of a training history says of it: the RMSE, and the mean of -log p in nats."""
-        return {"rmse": self.rmse(y), "nll": -float(self.log_likelihood(y).mean())}
+        squares = ((self._targets(y) - self.mean) ** 2).mean(axis=1) if weights is not None else 0
+        return {"rmse": (self.rmse(y) if weights is None
+                         else float(np.sqrt(np.average(squares, weights=weights)))),
+                "nll": -float(np.average(self.log_likelihood(y), weights=weights))}
 
     @usual
     def rmse(self, y: ArrayLike) -> float:

@@ -45,5 +45,10 @@ class KLFactor:
 
     def record(self, step: int) -> list[float]:
         """c at some of the steps before this one, the first and the last too: what a checkpoint keeps."""
-        some = {2**power - 1 for power in range(step.bit_length())} | {step - 1} if step else ()
-        return [self.at(s) for s in sorted(some)]
+        return recorded(self.at, step)
+
+
+def recorded(schedule: Callable, step: int) -> list[float]:
+    """A schedule at steps 0, 1, 3, 7, ... and the last before `step`: whether another is the same shows."""
+    some = {2**power - 1 for power in range(step.bit_length())} | {step - 1} if step else ()
+    return [schedule(s) for s in sorted(some)]

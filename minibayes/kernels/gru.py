@@ -3,7 +3,6 @@
 Arrays have the time first: x (T, B, D). nn/gru.py says what is computed, and why.
 """
 
-import numpy as np
 
 from .blas import gemm
 from .compiling import njit

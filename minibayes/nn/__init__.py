@@ -5,6 +5,8 @@ To add one of your own, subclass `Layer`, `Noise` or `Optimizer`: nothing else h
 
 from . import carry
 from .activations import Flatten, ReLU, Tanh
+from .append import Append
+from .average_pool import AveragePool2d
 from .concrete import Concrete
 from .conv import Conv2d, MaxPool2d
 from .embedding import Embedding
@@ -20,7 +22,7 @@ from .place import Inputs, Outputs, Place
 from .times import Times
 from .weight_noise import Local, Weights
 
-__all__ = ["GRU", "LSTM", "SGD", "Adam", "Bernoulli", "Concrete", "Conv2d", "Delta", "Dense", "Embedding",
-           "Flatten", "Gaussian", "Inputs", "Key", "Layer", "LearnedGaussian", "Local", "MaxPool2d",
-           "MeanField", "Network", "Noise", "Optimizer", "Outputs", "Place", "ReLU", "Rows", "ShapeError",
-           "Tanh", "Times", "Weights", "carry"]
+__all__ = ["GRU", "LSTM", "SGD", "Adam", "Append", "AveragePool2d", "Bernoulli", "Concrete", "Conv2d",
+           "Delta", "Dense", "Embedding", "Flatten", "Gaussian", "Inputs", "Key", "Layer",
+           "LearnedGaussian", "Local", "MaxPool2d", "MeanField", "Network", "Noise", "Optimizer", "Outputs",
+           "Place", "ReLU", "Rows", "ShapeError", "Tanh", "Times", "Weights", "carry"]

@@ -1,6 +1,6 @@
 """theta' = theta - rate_t * direction(grad_t): SGD and Adam as (init, update), state passed in and out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,14 +14,15 @@ class Optimizer:
     """theta and a state in, theta and a state out: what SGD and Adam share, and the class to subclass.
 
     rate: of step 0, in units of theta per unit of gradient.
-    policy: "constant" (by default), or "inv": rate_t = rate (1 + gamma t)^(-power).
+    policy: "constant" (by default); "inv": rate_t = rate (1 + gamma t)^(-power); or a schedule of one's own,
+            a function of the step, counted from 0, whose number >= 0 the rate is multiplied by.
     gamma: of "inv", 1e-4 by default.
     power: of "inv", 0.75 by default.
     multipliers: {layer: {param: factor of its rate}}; 1 where not named.
     """
 
     rate: float
-    policy: str = field(default="constant", kw_only=True)
+    policy: str | Callable = field(default="constant", kw_only=True)
     gamma: float = field(default=1e-4, kw_only=True)
     power: float = field(default=0.75, kw_only=True)
     multipliers: dict = field(default=None, kw_only=True)
@@ -29,7 +30,8 @@ class Optimizer:
 
     def __post_init__(self):
         settle(self, rate=require.real("rate", self.rate, 0, open_low=True),
-               policy=require.choice("policy", self.policy, ("constant", "inv")),
+               policy=(self.policy if callable(self.policy)
+                       else require.choice("policy", self.policy, ("constant", "inv"))),
                gamma=require.real("gamma", self.gamma, 0), power=require.real("power", self.power, 0))
         if not isinstance(self.multipliers, (Mapping, type(None))):
             raise require.InputError("multipliers must be {layer: {param: factor}}, got "
@@ -43,7 +45,9 @@ class Optimizer:
         settle(self, multipliers=None if self.multipliers is None else fixed(own))
 
     def rate_at(self, t: int) -> float:
-        """rate_t for step t = 0, 1, ...: constant, or Caffe's "inv" policy."""
+        """rate_t for step t = 0, 1, ...: constant, Caffe's "inv" policy, or a function of one's own."""
+        if callable(self.policy):
+            return self.rate * require.real(f"policy({t})", self.policy(t), 0)
         return self.rate if self.policy == "constant" else self.rate * (1 + self.gamma * t) ** -self.power
 
     def multiplier(self, layer: str, param: str) -> float:

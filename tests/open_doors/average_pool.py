@@ -8,7 +8,7 @@ from minibayes import nn
 
 
 @dataclass(frozen=True)
-class AveragePool2d(nn.Layer):
+class MeanPool(nn.Layer):
     size: int = 2
 
     def output_shape(self, shape):
