@@ -38,27 +38,21 @@ def trained(name: str, digits: dict, steps: int, seed: int, threads: int | None,
     """(the network under one q, seconds a step)."""
     technique = TECHNIQUES[name]
     model = BayesianNetwork(technique.network(), technique.prior)
-    start, multipliers = scaled(model.net, seed)
-    optimizer = nn.Adam(RATE, policy="inv", gamma=GAMMA / steps, power=POWER, multipliers=multipliers)
+    optimizer = nn.Adam(RATE, policy="inv", gamma=GAMMA / steps, power=POWER, multipliers=rates(model.net))
     history = model.fit(digits["x"], digits["y"], steps=steps, batch_size=BATCH, optimizer=optimizer,
-                        seed=seed, params=start, kl_factor=technique.kl_factor(steps), threads=threads,
-                        progress=progress)
+                        seed=seed, kl_factor=technique.kl_factor(steps), threads=threads, progress=progress)
     return model, sum(row["seconds"] for row in history) / steps
 
 
-def scaled(net: nn.Network, seed: int) -> tuple[dict, dict]:
-    """(theta to start from, multipliers of Adam's rate) for which E[W] = E[z] M is the same under every q.
+def rates(net: nn.Network) -> dict:
+    """Multipliers of Adam's rate with which E[W] = E[z] M moves alike under every q.
 
-    M begins as Xavier's over E[z], and a step of Adam, whatever the gradient's size, moves E[W] by the rate
-    if it moves M by the rate over E[z].
+    Adam's step has the size of the rate, whatever the gradient's: M is to move by the rate over E[z]. It
+    begins as Xavier's over E[z] anyway (nn.Dense).
     """
-    params, multipliers = net.init(seed), {}
-    for name in net.noisy:
-        if not net.layers[name].noise.additive:
-            mean = net.layers[name].noise.mean
-            params[name]["M"] = params[name]["M"] / np.float32(mean)
-            multipliers[name] = {"M": 1 / mean}
-    return params, multipliers
+    noises = {name: net.layers[name].noise for name in net.noisy}
+    return {name: {"M": 1 / float(np.mean(noise.mean))} for name, noise in noises.items()
+            if not noise.additive}
 
 
 def tested(model: BayesianNetwork, rule: str, digits: dict, samples: int, seed: int, threads: int | None,

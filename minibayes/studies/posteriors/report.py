@@ -1,5 +1,6 @@
 """What every q is good for: the printed table, the published order beside ours, and the figure."""
 
+import textwrap
 from itertools import combinations
 
 import numpy as np
@@ -150,8 +151,8 @@ def learned_lines(result: dict) -> list[str]:
 
 def left_out(result: dict) -> list[str]:
     out = [name for name in TECHNIQUES if name not in result["settings"]["q"]]
-    return [f"Left out: {', '.join(out)}. --q {' '.join(out)} runs "
-            f"{'it' if len(out) == 1 else 'them'}."] if out else []
+    return textwrap.wrap(f"Left out: {', '.join(out)}. --q {' '.join(out)} runs "
+                         f"{'it' if len(out) == 1 else 'them'}.", 130) if out else []
 
 
 # ------------------------------------------------------------------------------------------------ the figure
