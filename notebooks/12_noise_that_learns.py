@@ -138,9 +138,9 @@ plt.show()
 # in its place: $z$ lies between 0 and 1. Which one should predict? The KL above is that of the
 # coin. `net.hard()` is the same network with $t = 0$: it takes the same parameters and throws
 # the coins. The two have the same mean of $z$, nearly; what differs is its variance,
-# $\mathrm{keep} (1 - \mathrm{keep})$ for the coin and about $t \, \mathrm{keep} (1 -
-# \mathrm{keep})$ less for the slope. So the hard prediction is a bit less sure, and the
-# difference is the price of the relaxation. It should always be printed:
+# $\mathrm{keep} (1 - \mathrm{keep})$ for the coin, and for the slope less by about $t$ times as
+# much. So the hard prediction is a bit less sure, and the difference is the price of the
+# relaxation. It should always be printed:
 
 # %%
 keep, T = 0.8, 20_000
@@ -395,13 +395,13 @@ assert "not known" in raised
 # $D = 1$, what are the three estimators of $dL/ds$, and when do the second and the third agree?
 
 # %% [markdown] tags=["solution"]
-# With $r_n = m x_n - y_n$ the derivative of one example is $(r_n + s \epsilon x_n) \epsilon
-# x_n$. One draw for the batch uses one $\epsilon$ in all; one per example uses $\epsilon_n$;
-# and the local one draws $f_n = m x_n + s \lvert x_n \rvert e_n$, whose derivative is
-# $(r_n + s \lvert x_n \rvert e_n) \lvert x_n \rvert e_n$. With $D = 1$ that is the same
-# distribution as the second: an example sees one weight, and drawing the weight or the output
-# is the same thing. The gain of the local one comes from the other weights, whose noise it
-# averages out.
+# With $r_n = m x_n - y_n$ the derivative of one example is
+# $(r_n + s \epsilon x_n) \epsilon x_n$. One draw for the batch uses one $\epsilon$ in all, one
+# per example uses $\epsilon_n$. The local one draws $f_n = m x_n + s \lvert x_n \rvert e_n$,
+# whose derivative is $(r_n + s \lvert x_n \rvert e_n) \lvert x_n \rvert e_n$. With $D = 1$ that
+# is the same distribution as the second: an example sees one weight, and drawing the weight or
+# the output is the same thing. The gain of the local one comes from the other weights, whose
+# noise it averages out.
 
 # %% tags=["solution"]
 rng, T, s = np.random.default_rng(5), 4000, 0.3
