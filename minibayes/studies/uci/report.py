@@ -158,7 +158,7 @@ def finding(result: dict) -> str:
                 for line in entry["published"] if line["distance"] for score in SCORES]
     far = [f"{SCORES[score]} on {name}: {line['distance'][score]:+.1f} against {line['source']}"
            for name, line, score in compared if abs(line["distance"][score]) > 2]
-    lines = []
+    lines = [f"q: {result['settings']['q']}"] if learns(result["settings"]) else []
     if compared and not far:
         lines.append("Within two standard errors of the published figures "
                      f"for {result['settings']['epochs']} epochs")
