@@ -1,8 +1,10 @@
-"""What the studies report with: plain tables, and means with their standard errors."""
+"""What the studies report with: plain tables, means with their standard errors, what noise has learned."""
 
 from collections.abc import Sequence
 
 import numpy as np
+
+from ..model import BayesianNetwork
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
@@ -19,3 +21,14 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
     """(mean, standard error of the mean); the error is None for a single value."""
     values = np.asarray(values, float)
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+
+
+def learned(model: BayesianNetwork) -> dict[str, dict[str, float]]:
+    """{layer: {"mean": E[z], "sd": sqrt(Var[z])}}, means over its units, of the layers whose noise learns."""
+    found = {}
+    for name in model.net.learned:
+        layer = model.net.layers[name]
+        phi = layer.phi(model.params[name])
+        found[name] = {"mean": float(np.mean(layer.noise.moments(phi)[0])),
+                       "sd": float(np.mean(layer.noise.sd(phi)))}
+    return found

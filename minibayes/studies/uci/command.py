@@ -31,12 +31,12 @@ def study(tables: dict[str, data.Table], settings: dict, processes: int | None =
     taus = {name: None if settings["csv"] else protocol.TAUS[name] for name in tables}
     every = [split for name, t in tables.items()
              for split in protocol.splits(name, t, taus[name], settings["splits"])]
-    chosen = {name: settings[name] for name in ("epochs", "samples", "seed")}
+    chosen = {name: settings[name] for name in ("epochs", "samples", "seed", "q")}
     results = jobs.run(every, **chosen, processes=processes, progress=progress)
     about = {name: {"rows": len(t.y), "features": t.x.shape[1], "target": t.target, "taus": taus[name]}
              for name, t in tables.items()}
     fixed = {"hidden": protocol.HIDDEN, "batch_size": protocol.BATCH, "lengthscale": protocol.LENGTHSCALE,
-             "rate": protocol.RATE, "keeps": protocol.KEEPS}
+             "rate": protocol.RATE, "keeps": protocol.KEEPS if settings["q"] == "dropout" else ()}
     result = {"settings": settings | fixed, "data": about, "results": results}
     return result | {"summary": report.summarise(result)}
 
@@ -51,6 +51,9 @@ class UCI(Study, name="uci", about="the published regression benchmark on Boston
 
     def add_options(self, parser: ArgumentParser) -> None:
         parser.add_argument("--data", choices=TABLES, help="one of the two data sets (default: both)")
+        parser.add_argument("--q", choices=protocol.QS, default="dropout", metavar="NAME",
+                            help=f"{', '.join(protocol.QS)} (default: dropout, as published); the others "
+                                 "learn their noise, so there is no grid over keep")
         parser.add_argument("--csv", metavar="FILE",
                             help="a table of your own instead: names in the first line, then numbers, in any "
                                  "units; separated by commas, semicolons or tabs")
@@ -58,12 +61,13 @@ class UCI(Study, name="uci", about="the published regression benchmark on Boston
                             help="with --csv: the column to predict from all others")
 
     def settings(self, options: Namespace) -> dict:
-        return super().settings(options) | {"csv": options.csv is not None, "sources": sources(options)}
+        own = {"csv": options.csv is not None, "q": options.q, "sources": sources(options)}
+        return super().settings(options) | own
 
     def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> tuple[dict, None]:
         """Each network is a job for one of `threads` processes."""
         tables = {name: read() for name, read in settings["sources"].items()}
-        chosen = {name: settings[name] for name in ("quick", "csv", *self.counts, "seed")}
+        chosen = {name: settings[name] for name in ("quick", "csv", *self.counts, "seed", "q")}
         return study(tables, chosen, threads, progress), None
 
     def table(self, result: dict) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from multiprocessing import current_process, parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
 
+from ... import require
 from ...fast import parallel
 from ...progress import bar
 from . import protocol
@@ -21,12 +22,14 @@ NAME, UNGUARDED = "minibayes-uci", 97  # of a new process; its exit status if it
 
 
 def run(splits: Sequence[protocol.Split], *, epochs: int = 4000, samples: int = 10_000, seed: int = 0,
-        executor: Executor | None = None, processes: int | None = None, progress: bool = False) -> list[dict]:
+        q: str = "dropout", executor: Executor | None = None, processes: int | None = None,
+        progress: bool = False) -> list[dict]:
     """One result per split of protocol.splits(...), in their order:
 
     {"data", "split", "keep", "tau", "grid": [{"keep", "tau", "log_likelihood"}, ...], "mc",
     "weight-averaging"}, the last two the scores of the network with the chosen keep and tau on the test rows:
-    {"rmse", "log_likelihood"}.
+    {"rmse", "log_likelihood"}. q: a name in protocol.QS; of one that learns, keep is None and only tau is
+    searched, and "learned" says what the noise became.
 
     Every network is a job of its own, and its result depends on `seed` and the job alone: not on the
     executor, nor on the order in which jobs end. executor: anything with the `submit` of concurrent.futures;
@@ -40,7 +43,8 @@ def run(splits: Sequence[protocol.Split], *, epochs: int = 4000, samples: int = 
         with mpi4py.futures.MPIPoolExecutor() as executor:
             run(splits, executor=executor)
     """
-    searches = [protocol.grid(split, epochs, samples, seed) for split in splits]
+    q = require.choice("q", q, protocol.QS)
+    searches = [protocol.grid(split, epochs, samples, seed, q) for split in splits]
     steps = sum(job.steps for search in searches for job in [*search, replace(search[0], final=True)])
     with bar(progress, steps, f"{len(splits)} splits", " steps") as progress_bar, ExitStack() as stack:
         own = executor is None  # and ends with its processes

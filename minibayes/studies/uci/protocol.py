@@ -32,6 +32,9 @@ standardised target (std = 1 above), tau is chosen from LEVELS over the variance
 the standardised numbers, not of the file's name. Columns are first multiplied by powers of two, which costs
 no bit, so that tables that differ by such factors give the same networks exactly.
 
+Any other q (`LEARNED`) has its own parameters in place of keep: no keep is searched, only tau, for likelihood
+and training. Its KL is counted whole, with Adam at the published rate on theta as it is.
+
 What is left: the published code does not decay its 51 biases, here they have the prior too (a penalty keep
 lambda ||b||^2, some 1e-6); they share the epsilon of M, keep times theirs; Keras adds epsilon before the bias
 correction, Adam's paper after.
@@ -45,12 +48,18 @@ import numpy as np
 from ... import bayes, data, models, nn, require
 from ...bayes.convert import Convention
 from ...model import BayesianNetwork
+from .. import common
 
 HIDDEN, BATCH = 50, 128
 LENGTHSCALE = 1e-2
 RATE, EPSILON = 1e-3, 1e-7
 KEEPS = (0.995, 0.99, 0.95, 0.9)
 TAUS = {"boston": (0.1, 0.15, 0.2), "concrete": (0.025, 0.05, 0.075)}  # 1/(units of y)^2
+# Noise before (or on the weights of) both layers, and prior: of the standardised table.
+LEARNED = {"concrete": (nn.Concrete(0.9), bayes.Prior(LENGTHSCALE)),
+           "mean-field": (nn.MeanField(0.05), bayes.Prior(1.0)),
+           "variational": (nn.LearnedGaussian(0.1, per="unit"), bayes.LogUniform())}
+QS = ("dropout", *LEARNED)
 LEVELS = (1.0, 3.0, 10.0, 30.0, 100.0)  # any other table: tau var(y), from "all is noise" to a hundredth
 
 
@@ -124,15 +133,19 @@ def fifths(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Job:
-    """One network to train and to score: for the grid search, or the `final` one on all training rows."""
+    """One network to train and to score: for the grid search, or the `final` one on all training rows.
+
+    keep: None where q, a name in QS, learns its noise.
+    """
 
     split: Split
-    keep: float
+    keep: float | None
     tau: float
     final: bool
     epochs: int
     samples: int
     seed: int
+    q: str = "dropout"
 
     @property
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
@@ -148,14 +161,16 @@ class Job:
         """The seed of its initial weights and its noise: the same wherever and whenever it runs."""
         split = self.split
         level = f"level {LEVELS[split.taus.index(self.tau)]!r}" if split.digest else f"tau {self.tau!r}"
-        purpose = (f"{split.digest or split.data}, split {split.number}, keep {self.keep!r}, {level}, "
+        noise = f"keep {self.keep!r}" if self.q == "dropout" else self.q
+        purpose = (f"{split.digest or split.data}, split {split.number}, {noise}, {level}, "
                    f"{'final' if self.final else 'grid'}")
         return nn.Key(self.seed).derive(purpose).seed
 
 
-def grid(split: Split, epochs: int, samples: int, seed: int) -> list[Job]:
-    """The jobs of one split's grid search, in the published order."""
-    return [Job(split, keep, tau, False, epochs, samples, seed) for keep in KEEPS for tau in split.taus]
+def grid(split: Split, epochs: int, samples: int, seed: int, q: str = "dropout") -> list[Job]:
+    """The jobs of one split's grid search, in the published order; where q learns, over tau alone."""
+    keeps = KEEPS if q == "dropout" else (None,)
+    return [Job(split, keep, tau, False, epochs, samples, seed, q) for keep in keeps for tau in split.taus]
 
 
 def standardised(rows: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,10 +193,18 @@ def as_published(features: int, keep: float, tau: float, target_std: float,
     return BayesianNetwork(net, prior, bayes.Gaussian(tau * target_std**2)), optimizer
 
 
-def score(job: Job) -> dict[str, dict[str, float]]:
+def learning(q: str, features: int, tau: float) -> tuple[BayesianNetwork, nn.Adam]:
+    """(model, optimizer) of a q whose noise is learned, for y' of precision tau."""
+    noise, prior = LEARNED[q]
+    net = models.mlp([features, HIDDEN, 1], noise=noise, input_noise=noise)
+    return BayesianNetwork(net, prior, bayes.Gaussian(tau)), nn.Adam(RATE)
+
+
+def score(job: Job) -> dict[str, dict]:
     """{rule: {"rmse": in units of the split's y, "log_likelihood": nats a datum}}, on the same weights.
 
-    A density of y is one of y' over std, so log p(y) = log p(y') - log std.
+    A density of y is one of y' over std, so log p(y) = log p(y') - log std. Where q learns, "learned" too,
+    and a relaxed coin is predicted with as a coin.
     """
     train, scored = job.rows
     x, x_scored = standardised(job.split.x[train], job.split.x[scored])
@@ -189,10 +212,14 @@ def score(job: Job) -> dict[str, dict[str, float]]:
     mean, std = y.mean(), float(y.std())
     y, y_scored = (y - mean) / std, (job.split.y[scored] - mean) / std
     tau, unit = (job.tau * std**2, 1.0) if job.split.digest else (job.tau, std)
-    model, optimizer = as_published(x.shape[1], job.keep, tau, unit, len(x))
+    if job.q == "dropout":
+        model, optimizer = as_published(x.shape[1], job.keep, tau, unit, len(x))
+    else:
+        model, optimizer = learning(job.q, x.shape[1], job.tau * std**2)
     model.fit(x, y, steps=job.steps, batch_size=BATCH, optimizer=optimizer, seed=job.key,
               report_every=job.steps, threads=1)
-    out = {}
+    out = {} if job.q == "dropout" else {"learned": common.learned(model)}
+    model = BayesianNetwork(model.net.hard(), model.prior, model.likelihood, model.params)
     for rule in ("mc", "weight-averaging"):
         prediction = model.predict(x_scored, rule=rule, samples=job.samples, seed=job.key, threads=1)
         out[rule] = {"rmse": std * prediction.rmse(y_scored),

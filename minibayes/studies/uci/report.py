@@ -19,6 +19,13 @@ PUBLISHED = {
     "concrete": {PBP: ((5.67, None), (-3.16, None)), PAPER: ((5.23, 0.12), (-3.04, 0.02)),
                  TEN_TIMES: ((4.81, 0.14), (-2.94, 0.02)), GRID: ((4.82, 0.16), (-2.93, 0.02))},
 }
+# Of a q that learns: Bayes by Backprop on these splits by a replication, whose ± are standard deviations
+# over the 20 splits (here over sqrt(20)), and its own dropout, without ±.
+REPLICATION, ITS_DROPOUT = "Bayes by Backprop, a replication", "dropout, the same replication"
+BESIDE = {"boston": {REPLICATION: ((3.313, 0.215), (-2.638, 0.091)),
+                     ITS_DROPOUT: ((2.788, None), (-2.391, None))},
+          "concrete": {REPLICATION: ((5.789, None), (-3.260, None)),
+                       ITS_DROPOUT: ((5.317, None), (-3.066, None))}}
 SAME_EPOCHS = {400: (PAPER,), 4000: (TEN_TIMES, GRID)}
 NOTES = (
     "±: the standard error of the mean over splits. "
@@ -32,8 +39,20 @@ PUBLISHED_NOTES = (
     "Their ± divide by n where ours divide by n - 1, which makes 2.5 %.")
 
 
+LEARNED_NOTES = (
+    "published: on the same 20 splits, with settings of their own. Of concrete dropout no figures on these "
+    "splits are known here.")
+
+
+def learns(settings: dict) -> bool:
+    """Whether q learns its noise, so that there is no keep to choose."""
+    return settings.get("q", "dropout") != "dropout"
+
+
 def comparable(settings: dict) -> bool:
     """Whether the run had the published settings, so that the published figures may stand beside it."""
+    if learns(settings):
+        return not settings["csv"] and settings["splits"] == PUBLISHED_SPLITS
     return (not settings["csv"] and settings["epochs"] in SAME_EPOCHS
             and settings["splits"] == PUBLISHED_SPLITS and settings["samples"] == PUBLISHED_SAMPLES)
 
@@ -60,12 +79,12 @@ def summarise(result: dict) -> list[dict]:
 
 def published(entry: dict, settings: dict) -> list[dict]:
     """The published figures of the entry's data set, and how far from them it is."""
-    lines = []
-    for source, figures in PUBLISHED.get(entry["data"], {}).items():
+    lines, known = [], BESIDE if learns(settings) else PUBLISHED
+    for source, figures in known.get(entry["data"], {}).items():
         line = {"source": source}
         for score, (mean, se) in zip(SCORES, figures, strict=True):
             line[score] = {"mean": mean, "se": se}
-        same = source in SAME_EPOCHS[settings["epochs"]]
+        same = not learns(settings) and source in SAME_EPOCHS[settings["epochs"]]
         line["distance"] = {score: (entry["mc"][score]["mean"] - line[score]["mean"]) / line[score]["se"]
                             for score in SCORES} if same else None
         lines.append(line)
@@ -96,7 +115,7 @@ def summary_table(result: dict) -> str:
         about = result["data"][entry["data"]]
         lines += [f"{entry['data']}: {about['rows']:,} rows, {about['features']} features, "
                   f"target {about['target']}; {settings['splits']} splits, {settings['epochs']} epochs, "
-                  f"T = {settings['samples']:,}"]
+                  f"T = {settings['samples']:,}" + (f"; q: {settings['q']}" if learns(settings) else "")]
         rows = [(plots.NAMES[rule] + (", same weights" if rule != "mc" else ""),
                  *(pm(entry[rule][s]) for s in SCORES), "") for rule in RULES]
         for line in entry["published"]:
@@ -107,11 +126,12 @@ def summary_table(result: dict) -> str:
         lines += [common.table(header, rows).rstrip(),
                   difference_of(entry), "chosen: " + chosen(result, entry["data"]), ""]
     beside = any(entry["published"] for entry in result["summary"])
-    return "\n".join([*lines, NOTES, *[PUBLISHED_NOTES] * beside])
+    of_published = LEARNED_NOTES if learns(settings) else PUBLISHED_NOTES
+    return "\n".join([*lines, NOTES, *[of_published] * beside])
 
 
 def chosen(result: dict, name: str) -> str:
-    """How often the grid search took which keep and tau."""
+    """How often the grid search took which keep and tau; or what was learned, and which tau was taken."""
     rows = [r for r in result["results"] if r["data"] == name]
 
     def counts(key: str) -> str:
@@ -120,7 +140,16 @@ def chosen(result: dict, name: str) -> str:
 
     taus = [r["tau"] for r in rows]
     few = result["data"][name]["taus"] is not None
-    return f"keep {counts('keep')}; tau {counts('tau') if few else f'{min(taus):.3g} to {max(taus):.3g}'}"
+    settings = result["settings"]
+    noise = learned(rows, settings["q"]) if learns(settings) else f"keep {counts('keep')}"
+    return f"{noise}; tau {counts('tau') if few else f'{min(taus):.3g} to {max(taus):.3g}'}"
+
+
+def learned(rows: list[dict], q: str) -> str:
+    """'keep 0.93, 0.88 learned', or the same of sqrt(Var[z]): of each layer, means over the splits."""
+    name, part = ("keep", "mean") if q == "concrete" else ("sd of z", "sd")
+    means = (sum(r["learned"][layer][part] for r in rows) / len(rows) for layer in rows[0]["learned"])
+    return f"{name} {', '.join(f'{value:.3g}' for value in means)} learned"
 
 
 def finding(result: dict) -> str:
@@ -129,7 +158,7 @@ def finding(result: dict) -> str:
                 for line in entry["published"] if line["distance"] for score in SCORES]
     far = [f"{SCORES[score]} on {name}: {line['distance'][score]:+.1f} against {line['source']}"
            for name, line, score in compared if abs(line["distance"][score]) > 2]
-    lines = []
+    lines = [f"q: {result['settings']['q']}"] if learns(result["settings"]) else []
     if compared and not far:
         lines.append("Within two standard errors of the published figures "
                      f"for {result['settings']['epochs']} epochs")
