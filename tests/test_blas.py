@@ -62,7 +62,8 @@ def run(code, *arguments, **environment):
 @pytest.mark.parametrize("names, bits", [
     ({"scipy_cblas_sgemm64_"}, 64), ({"cblas_sgemm64_", "cblas_sgemm"}, 64), ({"cblas_sgemm_64", "cblas_sgemm"}, 64),
     ({"cblas_sgemm$NEWLAPACK$ILP64", "cblas_sgemm$NEWLAPACK", "cblas_sgemm"}, 64), ({"cblas_sgemm$NEWLAPACK", "cblas_sgemm"}, 32),
-    ({"cblas_sgemm"}, 32), ({"scipy_cblas_sgemm"}, 32)], ids=str)
+    ({"cblas_sgemm"}, 32), ({"scipy_cblas_sgemm"}, 32)],
+    ids=lambda names: "-".join(sorted(names)) if isinstance(names, set) else str(names))
 def test_entry_points_by_name(names, bits):
     """OpenBLAS as wheels have it, as distributions have it, MKL, Accelerate; integers of 64 bits wherever there are."""
     stub = type("Handle", (), {name: ctypes.c_void_p(1000 + len(name)) for name in names})()

@@ -149,7 +149,7 @@ def full(text):
     raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("stream", [None, "closed", Namespace(), Namespace(write=full)], ids=str)
+@pytest.mark.parametrize("stream", [None, "closed", Namespace(), Namespace(write=full)], ids=["none", "closed", "no write", "full"])
 def test_the_last_line_on_a_stderr_that_cannot_say_it(stream, tmp_path, monkeypatch, capsys):
     """What is found is printed and written, with status 0; only stdout and the files matter."""
     if stream == "closed":

@@ -718,7 +718,8 @@ def test_json_on_stdout(small, tmp_path, capsys, monkeypatch):
     (splits, settings), = seen
     assert [s.data for s in splits] == ["boston"] * 20 + ["concrete"] * 20
     assert splits[20].taus == (0.025, 0.05, 0.075)
-    assert settings == {"epochs": 4000, "samples": 10_000, "seed": 9, "processes": 3, "progress": True}
+    assert settings == {"epochs": 4000, "samples": 10_000, "seed": 9, "processes": 3, "progress": True,
+                        "q": "dropout"}
     assert json.loads(out)["summary"][1]["published"][3]["distance"]["rmse"] == pytest.approx(0.18 / 0.16)
 
 
@@ -732,9 +733,9 @@ def test_settings():
         return made
 
     assert settings() == {"quick": False, "csv": False, "splits": 20, "epochs": 4000, "samples": 10_000,
-                          "seed": 0}
+                          "seed": 0, "q": "dropout"}
     quick = settings("--quick", "--samples", "7", "--seed", "3")
-    assert quick == {"quick": True, "csv": False, "splits": 4, "epochs": 100, "samples": 7, "seed": 3}
+    assert quick == {"quick": True, "csv": False, "splits": 4, "epochs": 100, "samples": 7, "seed": 3, "q": "dropout"}
     assert settings("--csv", "t", "--target", "y", "--splits", "3")["csv"] is True
     assert settings("--data", "concrete")["csv"] is False
     assert names == [["boston", "concrete"], ["boston", "concrete"], ["t"], ["concrete"]]
