@@ -5,6 +5,7 @@ import platform
 import statistics
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 
 from .. import models, nn
 from ..fast import parallel
@@ -12,7 +13,7 @@ from ..fast.program import Program
 from ..progress import bar
 from ..studies import common
 from ..studies.frame import JSON_HELP, THREADS_HELP, Command, versions
-from . import work
+from . import atlas, work
 from .peer import Peer
 from .start import memory, start
 from .timing import Sgemm, interleaved
@@ -94,12 +95,7 @@ def measure(threads: int, quick: bool, progress: bool = False) -> dict:
     if peer.reason is None:
         functions |= {("peer", name): peer(name) for names, _ in PEERS.values() for name in names}
     with bar(progress, (rounds + 1) * len(functions), "bench", " measurements") as progress_bar:
-        def counted(function):
-            def call():
-                function()
-                progress_bar.update(1)
-            return call
-        took = interleaved({name: counted(f) for name, f in functions.items()}, rounds)
+        took = interleaved({name: counted(f, progress_bar) for name, f in functions.items()}, rounds)
     peer.close()
     s = {name: took[name] / count for name, (_, count) in rows.items()}
     gflops = sgemm.flop / took["sgemm"] / 1e9
@@ -132,6 +128,24 @@ def measure(threads: int, quick: bool, progress: bool = False) -> dict:
             ours = s["tiny predict" if name == "tiny predict at once" else name]
             result["peer"][name] = {"ratio": fastest / ours, "seconds": fastest}
     return result
+
+
+def measure_atlas(threads: int, quick: bool, progress: bool = False) -> dict:
+    """What --all adds."""
+    peer, rounds = Peer(threads, "atlas"), 2 if quick else 7
+    timed = atlas.functions(threads, peer if peer.reason is None else None)
+    with bar(progress, (rounds + 1) * len(timed), "atlas", " measurements") as progress_bar:
+        result = atlas.measure({name: counted(f, progress_bar) for name, f in timed.items()}, rounds)
+    peer.close()
+    return result
+
+
+def counted(function: Callable, progress_bar: object) -> Callable:
+    """`function`, which moves the bar."""
+    def call():
+        function()
+        progress_bar.update(1)
+    return call
 
 
 def table(r: dict) -> str:
@@ -177,7 +191,7 @@ def table(r: dict) -> str:
              "NumPy's own sgemm rate = 1.",
              "medians of interleaved repetitions; equal nets, shuffled batches, noise positions; conv1 once "
              "for all T on both sides."]
-    return "\n".join(lines)
+    return "\n".join(lines + (["", atlas.table(r["atlas"])] if "atlas" in r else []))
 
 
 class Bench(Command, name="bench", about="speed on this machine as ratios: against its own sgemm "
@@ -185,14 +199,19 @@ class Bench(Command, name="bench", about="speed on this machine as ratios: again
     def options(self, parser: ArgumentParser) -> None:
         parser.add_argument("--quick", action="store_true",
                             help="fewer repetitions, no memory of the main job")
+        parser.add_argument("--all", action="store_true", help="the atlas too: sixteen nets, a training step "
+                            "and an MC pass each, beside PyTorch")
         parser.add_argument("--json", action="store_true", help=JSON_HELP)
         parser.add_argument("--threads", type=int, metavar="N", help=THREADS_HELP)
 
     def settings(self, options: Namespace) -> dict:
-        return {"quick": options.quick}
+        return {"quick": options.quick, "all": options.all}
 
     def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> dict:
-        return measure(threads, settings["quick"], progress)
+        result = measure(threads, settings["quick"], progress)
+        if settings["all"]:
+            result["atlas"] = measure_atlas(threads, settings["quick"], progress)
+        return result
 
     def table(self, result: dict) -> str:
         return table(result)

@@ -1,8 +1,8 @@
 """The same networks, batches, noise positions and arithmetic in PyTorch eager, in a process of their own.
 
-Run as a script with the number of threads: it prints "ready" or why it cannot, then answers each line NAME on
-stdin with the seconds that the work of that name took. A separate process keeps its threads from spinning
-while ours work. PyTorch is no dependency of minibayes.
+Run as a script with the number of threads, and "atlas" for the nets of atlas.py: it prints "ready" or why it
+cannot, then answers each line NAME on stdin with the seconds that the work of that name took. A separate
+process keeps its threads from spinning while ours work. PyTorch is no dependency of minibayes.
 """
 
 import itertools
@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Callable
 
+from . import atlas
+
 
 class Peer:
     """The process; `peer(name)` is a callable that makes it work once, `reason` says why there is none."""
 
-    def __init__(self, threads: int):
-        self.process = subprocess.Popen([sys.executable, "-m", "minibayes.bench.peer", str(threads)],
+    def __init__(self, threads: int, what: str = ""):
+        self.process = subprocess.Popen([sys.executable, "-m", "minibayes.bench.peer", str(threads), what],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, text=True)
         answer = self.process.stdout.readline().strip()
@@ -147,14 +149,14 @@ def works(torch: object) -> dict[str, Callable]:
             "tiny predict": predict_tiny(), "tiny predict at once": predict_tiny(at_once=True)}
 
 
-def serve(threads: int) -> None:
+def serve(threads: int, what: str) -> None:
     try:
         import torch
     except ImportError:
         print("PyTorch is not installed", flush=True)
         return
     torch.set_num_threads(threads)
-    table = works(torch)
+    table = atlas.works(torch) if what == "atlas" else works(torch)
     print("ready", torch.__version__, flush=True)
     for line in sys.stdin:
         began = time.perf_counter()
@@ -163,4 +165,4 @@ def serve(threads: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), sys.argv[2])
