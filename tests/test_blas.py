@@ -5,6 +5,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import llvmlite.binding
@@ -16,18 +17,23 @@ import minibayes
 from minibayes.kernels import blas, library, tiles
 
 
+@lru_cache
+def loops(real):
+    """Compiled once: it takes seconds."""
+    return cfunc(blas.signature(real))(tiles.product)
+
+
+@njit
+def compiled(ta, tb, a, b, beta, c):
+    blas.gemm(ta, tb, a, b, beta, c)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("ta", [False, True])
 @pytest.mark.parametrize("tb", [False, True])
 def test_matrix_products_of_compiled_code(ta, tb, dtype):
     """NumPy's BLAS, called by address, and the loops that stand in where it is not found, on matrices that are parts of larger ones."""
-    real = {np.float32: types.float32, np.float64: types.float64}[dtype]
-    loops = cfunc(blas.signature(real))(tiles.product)
-    routine = loops.ctypes
-
-    @njit
-    def compiled(ta, tb, a, b, beta, c):
-        blas.gemm(ta, tb, a, b, beta, c)
+    routine = loops({np.float32: types.float32, np.float64: types.float64}[dtype]).ctypes
 
     def by_loops(ta, tb, a, b, beta, c):
         m, k = a.shape[::-1] if ta else a.shape
@@ -107,7 +113,16 @@ def test_integers_of_32_bits():
     """A library whose integers have 32 bits, behind the signature with 64."""
     pointer, integer = types.CPointer(types.float32), types.int32
     narrow = types.void(*[integer] * 6, types.float32, pointer, integer, pointer, integer, types.float32, pointer, integer)
-    narrow = cfunc(narrow)(tiles.product)
+
+    @cfunc(narrow)
+    def narrow(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+        for i in range(m):
+            for j in range(n):
+                total = np.float32(0)
+                for l in range(k):
+                    total += a[i * lda + l] * b[l * ldb + j]
+                c[i * ldc + j] = alpha * total
+
     llvmlite.binding.add_symbol("minibayes_sgemm_32", narrow.address)
     wide = cfunc(blas.signature(types.float32))(blas.shim("s", types.float32))
     a, b, c = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((3, 2), np.float32), np.zeros((2, 2), np.float32)
