@@ -223,6 +223,6 @@ def cost_panel(result: dict, names: list[str], ax: plots.Axes) -> None:
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
     slowest = names[int(np.argmax(step))]
-    ax.set_title(f"Dearest step: {TECHNIQUES[slowest].title},\n{max(step) / min(step):.1f} x the cheapest",
+    ax.set_title(f"Dearest step, {max(step) / min(step):.1f} x the cheapest:\n{TECHNIQUES[slowest].title}",
                  fontsize=10)
     ax.set_xlabel("milliseconds (log scale)")
