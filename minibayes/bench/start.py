@@ -16,21 +16,38 @@ print(time.perf_counter() - t)
 """
 
 MEMORY = """
-import resource, sys
+import sys
 import numpy as np, minibayes as mb
+from minibayes.bench.start import peak
 x = np.random.default_rng(0).random((64, 28, 28, 1), np.float32)
 net = mb.models.lenet("all")
 mb.BayesianNetwork(net, params=net.init(0)).predict(x, samples=int(sys.argv[1]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform != "darwin" else 1024) / 1024)
+print(peak())
 """
 
 MAIN_JOB = """
-import resource, sys
+import sys
 from minibayes.__main__ import main
+from minibayes.bench.start import peak
 status = main(["mnist", "--quick", "--json", "--out", sys.argv[1]])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform != "darwin" else 1024) / 1024)
+print(peak())
 sys.exit(status)
 """
+
+
+def peak() -> float:
+    """The most memory that this process has held, in MB.
+
+    On Linux by /proc: ru_maxrss begins with what the parent process held, even behind an exec.
+    """
+    try:
+        with open("/proc/self/status") as lines:
+            return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    except (OSError, StopIteration):
+        import resource  # not on Windows
+
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def child(code: str, *args: object, **environment: str) -> float:
