@@ -166,3 +166,14 @@ def test_a_schedule_of_one_s_own(plain):
 def test_one_clear_error(settings, says):
     with pytest.raises(mb.InputError, match=says):
         model().fit(X, Y, **settings)
+
+
+def test_weights_of_sequences_count_at_every_step():
+    """As many steps as sequences: a weight that were taken for a step's would fit, and be wrong."""
+    rng = np.random.default_rng(0)
+    f, y, w = rng.standard_normal((3, 3, 4)), rng.integers(0, 4, (3, 3)), np.array([2.0, 0.0, 0.5])
+    plain, counted = bayes.Categorical(), Weighted(bayes.Categorical())
+    nll, df = counted.nll(f, joined(y, w))
+    each, slopes = plain.nll(f, y)
+    np.testing.assert_array_equal(nll, w * each)
+    np.testing.assert_array_equal(df, w[:, None, None] * slopes)

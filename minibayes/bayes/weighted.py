@@ -24,7 +24,7 @@ class Weighted:
         """(-w_n log p(y_n | f_n), its derivative in f_n); rows: what `joined` gives."""
         nll, df = self.likelihood.nll(f, rows["y"])
         w = rows["weight"].astype(f.dtype)
-        return w * nll, w[:, None] * df
+        return w * nll, w.reshape(-1, *(1,) * (df.ndim - 1)) * df       # of sequences: all steps alike
 
 
 def joined(y: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -6,8 +6,8 @@ import numpy as np
 
 from .. import require
 from ..own import settle
-from .conv import window_count
-from .layers import Layer, ShapeError
+from .conv import pooled_shape
+from .layers import Layer
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,7 @@ class AveragePool2d(Layer):
         return (None, None, None)
 
     def output_shape(self, shape: tuple) -> tuple:
-        if len(shape) != 3:
-            raise ShapeError("takes images of shape (H, W, C)", shape)
-        return tuple(window_count(size, self.size, self.stride, 0) for size in shape[:2]) + shape[2:]
+        return pooled_shape(self, shape)
 
     def offsets(self, shape: tuple) -> list:
         """For each place (a, b) in a window, the pixels x[:, a::stride, b::stride] that stand there."""

@@ -120,9 +120,7 @@ class MaxPool2d(Layer):
         return (None, None, None)
 
     def output_shape(self, shape: tuple) -> tuple:
-        if len(shape) != 3:
-            raise ShapeError("takes images of shape (H, W, C)", shape)
-        return tuple(window_count(size, self.size, self.stride, 0) for size in shape[:2]) + shape[2:]
+        return pooled_shape(self, shape)
 
     def forward(self, params: dict, x: np.ndarray, z: np.ndarray | int = 1) -> tuple:
         shape = (len(x), *self.output_shape(x.shape[1:]))
@@ -139,6 +137,13 @@ class MaxPool2d(Layer):
     def expected(self, noise: Noise, y: np.ndarray) -> np.ndarray:
         """E[max over the window of z y], one z per number of y (N, H, W, C)."""
         return noise.expected_max(y, self.size, self.stride)
+
+
+def pooled_shape(pool: Layer, shape: tuple) -> tuple:
+    """An image's shape after a pooling with `size` and `stride`: (P, Q, C)."""
+    if len(shape) != 3:
+        raise ShapeError("takes images of shape (H, W, C)", shape)
+    return tuple(window_count(size, pool.size, pool.stride, 0) for size in shape[:2]) + shape[2:]
 
 
 def window_count(size: int, kernel: int, stride: int, padding: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ... import require
 from ..uci import dialect
-from ..uci.table import LARGEST, clean, lines
+from ..uci.table import LARGEST, check_names, clean, lines
 
 MOST_CELLS = 5_000_000
 GAPS = {"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"}  # missing in a column of text too
@@ -64,7 +64,7 @@ def parse(path: str | os.PathLike, text: Iterator[str], hint: str) -> Cells:
     delimiter = delimiter or dialect.separator(clean(first), clean(hint))
     rows = dialect.rows(first, text, delimiter)
     names = [clean(name) for name in next(rows, [])]
-    check_header(path, names)
+    check_names(path, [] if names == [""] else names)
     columns = [[] for _ in names]
     for row in rows:
         if not row:
@@ -79,22 +79,6 @@ def parse(path: str | os.PathLike, text: Iterator[str], hint: str) -> Cells:
             column.append(cell.strip())
     counted = names[0] == ""  # a first column without a name, as pandas writes its index
     return Cells(path, delimiter, dict(zip(names[counted:], columns[counted:], strict=True)))
-
-
-def check_header(path: str | os.PathLike, names: list[str]) -> None:
-    if not names or names == [""]:
-        raise require.InputError(f"{path}: must begin with a header of column names, "
-                                 "and its first line is empty")
-    if all(name.replace(".", "").replace("-", "").isdigit() for name in names):
-        raise require.InputError(f"{path}: its first line must be a header of column names, got "
-                                 f"{', '.join(names[:20])}")
-    if "" in names[1:]:
-        raise require.InputError(f"{path}: every column must have a name in the header, "
-                                 f"column {names.index('', 1) + 1} has none")
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise require.InputError(f"{path}: column names must differ, {twice!r} stands in the header "
-                                 f"{names.count(twice)} times")
 
 
 def column(cells: Cells, name: str, kind: str | None = None) -> np.ndarray:

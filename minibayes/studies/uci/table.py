@@ -120,8 +120,8 @@ def parse(path: str | os.PathLike, text: Iterator[str], target: str) -> tuple[li
     return names, numbers
 
 
-def check_header(path: str | os.PathLike, names: list[str], target: str) -> None:
-    """An error unless the names are those of a table with `target` and something to predict it from."""
+def check_names(path: str | os.PathLike, names: list[str]) -> None:
+    """An error unless these can be the names of columns; the first may be empty, that of a counter."""
     if not names:
         raise require.InputError(f"{path}: must begin with a header of column names, "
                                  "and its first line is empty")
@@ -135,6 +135,11 @@ def check_header(path: str | os.PathLike, names: list[str], target: str) -> None
     if twice is not None:
         raise require.InputError(f"{path}: column names must differ, "
                                  f"{twice!r} stands in the header {names.count(twice)} times")
+
+
+def check_header(path: str | os.PathLike, names: list[str], target: str) -> None:
+    """An error unless the names are those of a table with `target` and something to predict it from."""
+    check_names(path, names)
     if target not in names or not target:
         columns = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
         spaced = len(names) == 1 and " " in names[0]
