@@ -144,6 +144,10 @@ def test_a_loop_resumes_bit_for_bit(stop, tmp_path, monkeypatch):
     assert list(loop(record=record)) == whole and len(fits) == len(whole) - stop
     with pytest.raises(mb.InputError, match="is of rounds with another b: 5 there, 6 here"):
         next(loop(record=record, b=6))
+    for what, changed in (("fit", {"epochs": 4}), ("data", {"pool": (X[:40] + 1, Y[:40])})):
+        with pytest.raises(mb.InputError, match=f"is of rounds with another {what}: "):
+            next(loop(record=record, **changed))
+    assert next(loop(record=record, threads=1)) == whole[0]
     record.write_text(json.dumps({"rounds": 3}))
     with pytest.raises(mb.InputError, match="is no record of rounds"):
         next(loop(record=record))

@@ -39,7 +39,7 @@ LOOKS_AT = GROUND | {
     "parameters.py": {"require.py"},
     "model.py": {"nn", "bayes", "fast", "require.py", "storage.py", "training.py", "progress.py", "scale.py", "reports.py",
                  "parameters.py"},
-    "active": {"nn", "require.py", "files.py", "model.py"},
+    "active": {"nn", "require.py", "files.py", "checkpoint.py", "model.py"},
     "last_layer.py": {"nn", "bayes", "require.py", "model.py"},
     "ensemble.py": {"nn", "bayes", "require.py", "model.py"},
     "temperature.py": {"bayes", "require.py", "model.py", "parameters.py"},

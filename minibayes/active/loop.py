@@ -1,6 +1,7 @@
 """Train, score the pool, label b more, and again: a round is a function of labels, seed and number alone."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from os import PathLike
 from typing import NamedTuple
@@ -9,9 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import files, require
+from ..checkpoint import fingerprint
 from ..model import BayesianNetwork
 from ..nn import Key
 from .scores import select
+
+FREE = ("threads", "progress")  # options of fit that change no result
 
 
 class Round(NamedTuple):
@@ -47,7 +51,9 @@ def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b
     labelled, b = ids(start, len(x)), require.integer("b", b, 1)
     samples, seed = require.integer("samples", samples, 1), require.integer("seed", seed, 0, 2**64 - 1)
     settings = {"start": labelled, "b": b, "how": how, "samples": samples, "seed": seed, "pool": len(x),
-                "score": getattr(score, "__name__", score)}
+                "score": getattr(score, "__name__", score), "data": fingerprint(x, x_test),
+                "model": said(dict(model.net.layers), model.prior, model.likelihood),
+                "fit": said({name: value for name, value in sorted(fit.items()) if name not in FREE})}
     done = [] if record is None else recorded(record, settings)
     number = 0
     while True:
@@ -69,6 +75,11 @@ def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b
             return
         labelled = done[number].labelled + done[number].chosen
         number += 1
+
+
+def said(*settings: object) -> str:
+    """What they say of themselves, without where functions lie in memory."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", ", ".join(map(repr, settings)))
 
 
 def ids(start: ArrayLike, count: int) -> list:
