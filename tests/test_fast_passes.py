@@ -201,3 +201,27 @@ def test_a_prediction_is_the_plain_ones():
     params, x = net.init(0), np.random.default_rng(0).random((20, 28, 28, 1), np.float32)
     fast, plain = (bayes.predictive.predict(r, params, bayes.Categorical(), x, samples=12, key=4) for r in (Program(net), net))
     np.testing.assert_allclose(fast.mean, plain.mean, rtol=1e-4, atol=1e-6)
+
+
+def test_little_work_is_done_in_one_thread(monkeypatch):
+    """As many threads as have SMALL operations each; the same bits, and the user's number at most."""
+    program, opened = Program(models.mlp([13, 50, 1], noise=nn.Bernoulli(0.9)), threads=3), []
+
+    def pool(threads, real=parallel.pool):
+        opened.append(threads)
+        return real(threads)
+
+    monkeypatch.setattr(parallel, "pool", pool)
+    params, x = program.init(0), np.random.default_rng(0).standard_normal((64, 13)).astype(np.float32)
+
+    def answers():
+        gather = lambda so_far, f, passes, rows: f if so_far is None else np.concatenate([so_far, f])  # noqa: E731
+        runs = *program.passes(params, x, nn.Key(0), 10, gather), *program.average(params, x, gather)
+        return b"".join(f.tobytes() for _, f in runs)
+
+    few = answers()
+    monkeypatch.setattr(sweep, "SMALL", 64 * 10 * program.flops((13,)) / 2)
+    assert answers() == few
+    monkeypatch.setattr(sweep, "SMALL", 1)
+    assert answers() == few
+    assert opened == [1, 1, 2, 1, 3, 3]

@@ -21,6 +21,7 @@ BLOCK_NUMBERS = 2**21  # and the most numbers of theirs
 TASKS = 16  # with fewer groups of inputs than this, the passes are divided among tasks too
 WAVE = 256  # tasks whose results are handed on before the next are begun: the most,
 WAVE_NUMBERS = 2**20  # and the most numbers of their means
+SMALL = 40e6  # operations for each thread at least: with fewer it would only wait for the others' Python
 
 
 def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: Callable, shared: bool,
@@ -73,7 +74,7 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
                 so_far, block = gather(so_far, f, slice(swept.stop - len(f), swept.stop), rows), []
         return rows, so_far
 
-    with parallel.pool(program.threads) as run:
+    with parallel.pool(threads_for(program, x, count)) as run:
         if parts > 1:  # the prefixes in pieces: there may be fewer groups of inputs than threads
             shard = SHARD if first is None else size
             pieces = [slice(group.start + p.start, group.start + p.stop) for group in groups
@@ -84,6 +85,12 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
                 prefixes[group.start] = route.joined(own)
         for wave in parallel.slices(len(tasks), tasks_at_once(size * outputs, run.threads)):
             yield from run(task, tasks[wave])
+
+
+def threads_for(program, x: np.ndarray, passes: int) -> int:
+    """As many threads as have enough to do in so many passes at x."""
+    operations = program.flops(x.shape[1:]) * len(x) * passes
+    return max(1, min(parallel.thread_count(program.threads), int(operations / SMALL)))
 
 
 def tasks_at_once(numbers: int, threads: int) -> int:
@@ -131,7 +138,7 @@ def average(program, params: Tree, x: np.ndarray, gather: Callable, pooled: dict
         return rows, gather(None, f[None].copy(), slice(0, 1), rows)
 
     groups = parallel.slices(len(x), SHARD)
-    with parallel.pool(program.threads) as run:
+    with parallel.pool(threads_for(program, x, 1)) as run:
         outputs = int(np.prod(program.output_shape(x.shape[1:])))
         for wave in parallel.slices(len(groups), tasks_at_once(SHARD * outputs, run.threads)):
             yield from run(task, groups[wave])
