@@ -1,5 +1,5 @@
-"""What is so, for nets small enough: every mask enumerated, and Hamiltonian Monte Carlo."""
+"""What is so, for nets small enough: every mask enumerated, Hamiltonian Monte Carlo, the eight schools."""
 
-from . import exact, hmc
+from . import exact, hmc, schools
 
-__all__ = ["exact", "hmc"]
+__all__ = ["exact", "hmc", "schools"]

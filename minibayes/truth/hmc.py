@@ -152,7 +152,7 @@ def chain(target: Callable, q: np.ndarray, rng: np.random.Generator, draws: int,
     for t in range(warmup + draws):
         p = rng.standard_normal(len(q))
         leap = rng.integers((leaps + 1) // 2, leaps + 1)
-        with np.errstate(over="ignore", invalid="ignore"):  # far too long a step explodes: rejected
+        with np.errstate(all="ignore"):  # far too long a step explodes: rejected
             proposal = leapfrog(target, q, p, gradient, step_size, leap)
             gain = proposal[2] - value - (proposal[1] @ proposal[1] - p @ p) / 2    # -Delta H
         probability = math.exp(min(0.0, gain)) if not math.isnan(gain) else 0.0
