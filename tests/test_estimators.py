@@ -272,6 +272,17 @@ def test_one_clear_error(name, monkeypatch):
     assert "\n" not in str(found.value)
 
 
+def test_what_a_score_must_have(houses, kinds):
+    for model, y in ((houses, PRICE), (kinds, KIND)):
+        assert model.score(TABLE, y, np.ones(N)) == pytest.approx(model.score(TABLE, y), rel=1e-12)
+        with pytest.raises(mb.InputError, match="X and y must have one length, got 120 and 1"):
+            model.score(TABLE, y[:1])
+        with pytest.raises(mb.InputError, match=r"sample_weight must have shape \(120,\)"):
+            model.score(TABLE, y, [1.0])
+        with pytest.raises(mb.InputError, match="sample_weight must be numbers >= 0"):
+            model.score(TABLE, y, -np.ones(N))
+
+
 def test_what_new_rows_must_have(houses, kinds):
     for table, says in [
             (TABLE | {"town": np.full(N, "Zz")}, r"X\['town'\] has 'Zz' in row 0, which it never had .*: known are 'Aa', 'Be', 'Ce'"),

@@ -43,7 +43,7 @@ LOOKS_AT = GROUND | {
     "last_layer.py": {"nn", "bayes", "require.py", "model.py"},
     "ensemble.py": {"nn", "bayes", "require.py", "model.py"},
     "temperature.py": {"bayes", "require.py", "model.py", "parameters.py"},
-    "estimators": {"nn", "bayes", "require.py", "conformal.py", "records.py", "storage.py", "model.py"},
+    "estimators": {"nn", "bayes", "require.py", "arrays.py", "conformal.py", "records.py", "storage.py", "model.py"},
     "plots": {"require.py", "files.py", "metrics.py"},
     "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks",
                "conformal.py"},

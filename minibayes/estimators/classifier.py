@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import bayes, conformal, require
+from ..arrays import same_length
 from ..bayes.prediction import ClassPrediction
+from ..bayes.weighted import check_weights
 from .columns import missing, plain
 from .estimator import Estimator, named
 
@@ -99,7 +101,11 @@ class Classifier(Estimator):
 
     def score(self, X: object, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The (weighted) share of rows whose most probable label is y."""
-        return float(np.average(self.predict(X) == labels(y), weights=sample_weight))
+        found, y = self.predict(X), labels(y)
+        same_length(X=found, y=y)
+        if sample_weight is not None:
+            sample_weight = check_weights("sample_weight", sample_weight, len(y))
+        return float(np.average(found == y, weights=sample_weight))
 
 
 def labels(y: ArrayLike) -> np.ndarray:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import bayes, conformal, nn, require
+from ..arrays import same_length
+from ..bayes.weighted import check_weights
 from .estimator import Estimator, named
 
 
@@ -112,7 +114,9 @@ class Regressor(Estimator):
     def score(self, X: object, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """R^2 = 1 - sum_n w_n (y_n - mean_n)^2 / sum_n w_n (y_n - average)^2."""
         mean, y = self.predict(X), target(y)
-        weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
+        same_length(X=mean, y=y)
+        given = np.ones(len(y)) if sample_weight is None else sample_weight
+        weights = check_weights("sample_weight", given, len(y))
         residual = weights @ (y - mean) ** 2
         total = weights @ (y - np.average(y, weights=weights)) ** 2
         return float(1 - residual / total) if total else float(residual == 0)
