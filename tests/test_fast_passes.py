@@ -214,14 +214,31 @@ def test_little_work_is_done_in_one_thread(monkeypatch):
     monkeypatch.setattr(parallel, "pool", pool)
     params, x = program.init(0), np.random.default_rng(0).standard_normal((64, 13)).astype(np.float32)
 
+    def gather(so_far, f, passes, rows):
+        return f if so_far is None else np.concatenate([so_far, f])
+
     def answers():
-        gather = lambda so_far, f, passes, rows: f if so_far is None else np.concatenate([so_far, f])  # noqa: E731
         runs = *program.passes(params, x, nn.Key(0), 10, gather), *program.average(params, x, gather)
         return b"".join(f.tobytes() for _, f in runs)
 
     few = answers()
-    monkeypatch.setattr(sweep, "SMALL", 64 * 10 * program.flops((13,)) / 2)
+    monkeypatch.setattr(sweep, "SMALL", 64 * 10 * sweep.operations_of(program, (13,)) / 2)
     assert answers() == few
     monkeypatch.setattr(sweep, "SMALL", 1)
     assert answers() == few
     assert opened == [1, 1, 2, 1, 3, 3]
+
+
+class Silent(nn.Dense):
+    """A layer that does not say how much it does."""
+
+    def flops(self, shape):
+        return 0
+
+
+@pytest.mark.parametrize("layers, least", [
+    ({"a": Silent(30, 40)}, 2 * 30 * 40), ({"a": nn.Dense(30, 40, noise=nn.Bernoulli(0.5), place=nn.Weights())}, 10 * 30 * 40),
+    ({"a": nn.Dense(30, 4), "t": nn.Tanh()}, 10 * 2 * 4)], ids=["a layer of the user's", "noise", "activations"])
+def test_work_that_is_no_product_counts(layers, least):
+    program = Program(nn.Network(**layers))
+    assert sweep.operations_of(program, (30,)) >= least and sweep.operations_of(program, (30,)) > program.flops((30,))

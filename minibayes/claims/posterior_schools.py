@@ -2,16 +2,18 @@
 
 import numpy as np
 
+from ..nn.noise import normal_points
 from ..truth import hmc, schools
 from .claim import Finding, claim
 from .common import worst
 
 CHAINS, DRAWS, WARMUP, LEAPS = 4, 600, 400, 16
+SEED = 0
 
 
-def sampled(target: schools.Centred | schools.NonCentred, seed: int = 0) -> hmc.Chains:
+def sampled(target: schools.Centred | schools.NonCentred) -> hmc.Chains:
     """From starts drawn apart."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     start = rng.standard_normal((CHAINS, target.size))
     return hmc.sample(target, start, rng, draws=DRAWS, warmup=WARMUP, leaps=LEAPS)
 
@@ -23,17 +25,16 @@ def expected_slopes(q: schools.MeanField) -> tuple[np.ndarray, np.ndarray]:
     cubature of degree 3 in 9 dimensions), times 60 Gauss-Hermite nodes for log tau.
     """
     target, rest = schools.Centred(), [0, *range(2, 10)]
-    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     first, second = np.zeros(10), np.zeros(10)
-    for node, weight in zip(nodes, weights / weights.sum() / 18, strict=True):
+    for node, weight in zip(*normal_points(60), strict=True):
         for i in rest:
             for far in (3.0, -3.0):
                 x = q.mean.copy()
                 x[1] += node * q.std[1]
                 x[i] += far * q.std[i]
                 slope = target(x)[1]
-                first += weight * slope
-                second += weight * slope * (x - q.mean)
+                first += weight / 18 * slope
+                second += weight / 18 * slope * (x - q.mean)
     return first, second
 
 
@@ -62,7 +63,7 @@ def eight_schools() -> list[Finding]:
             "drawn as (mu, tau, theta) itself, the posterior is a funnel that the same sampler hardly enters",
             f"draws of log tau that count, {sizes[0]:.0f} of {centred.size}, over those of "
             f"theta = mu + tau e, {sizes[1]:.0f}",
-            sizes[0] / sizes[1], 0.25, "a quarter"),
+            sizes[0] / sizes[1], 0.25, "a quarter: nine seeds gave 0.01 to 0.16"),
         Finding(
             "posterior-schools-mean-field",
             "the q of mean field is the best of its kind",

@@ -6,6 +6,7 @@ gathered in blocks that depend on the network alone: full groups then have the s
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -21,7 +22,8 @@ BLOCK_NUMBERS = 2**21  # and the most numbers of theirs
 TASKS = 16  # with fewer groups of inputs than this, the passes are divided among tasks too
 WAVE = 256  # tasks whose results are handed on before the next are begun: the most,
 WAVE_NUMBERS = 2**20  # and the most numbers of their means
-SMALL = 40e6  # operations for each thread at least: with fewer it would only wait for the others' Python
+SMALL = 40e6  # operations for each thread at least: two with half of it only waited for each other's Python
+NUMBER = 10  # operations that take as long as one number of an activation or of noise
 
 
 def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: Callable, shared: bool,
@@ -89,8 +91,22 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
 
 def threads_for(program, x: np.ndarray, passes: int) -> int:
     """As many threads as have enough to do in so many passes at x."""
-    operations = program.flops(x.shape[1:]) * len(x) * passes
+    operations = len(x) * passes * operations_of(program, x.shape[1:])
     return max(1, min(parallel.thread_count(program.threads), int(operations / SMALL)))
+
+
+def operations_of(program, input_shape: tuple) -> int:
+    """Of one pass at one input: products, and NUMBER for each number that is made on the way.
+
+    A layer of the user's own need not count its flops: each weight is taken to be used once at least.
+    """
+    operations = 0
+    for name, (shape, out) in program.shapes(input_shape).items():
+        layer = program.layers[name]
+        weights = sum(math.prod(p) for p in layer.param_shapes().values())
+        noise = math.prod(layer.noise_shape(shape)) if layer.noisy else 0
+        operations += max(layer.flops(shape), 2 * weights) + NUMBER * (math.prod(out) + noise)
+    return operations
 
 
 def tasks_at_once(numbers: int, threads: int) -> int:
