@@ -179,7 +179,7 @@ def figure_title(result: dict) -> str:
     settings = result["settings"]
     drawn, final = (f"T = {settings[name]}" for name in ("curve_samples", "samples"))
     figures = f", {final}" if drawn == final else f", {final} (line: {drawn})"
-    return (f"MNIST: with dropout after every layer, MC averaging{figures}, errs on {mean['mc']:.2f} %,\n"
+    return (f"MNIST, dropout after every layer: MC averaging{figures},\nerrs on {mean['mc']:.2f} %, "
             f"weight averaging of the same networks on {mean['weight-averaging']:.2f} %")
 
 
