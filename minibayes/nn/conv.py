@@ -6,7 +6,8 @@ import numpy as np
 
 from .. import kernels, require
 from ..own import settle
-from .layers import INITS, Layer, Linear, ShapeError
+from .initial import INITS
+from .layers import Layer, Linear, ShapeError
 from .noise import Delta, Noise
 from .place import Outputs, Place, linear
 

@@ -17,11 +17,10 @@ from numpy.typing import DTypeLike
 from .. import require
 from ..own import settle
 from ..registry import Registered, check
+from .initial import INITS, initial
 from .noise import Delta, Noise, check_noise
 from .place import Inputs, Place, check_place
 from .weight_noise import Local, Weights
-
-INITS = ("xavier", "he", "lecun")
 
 
 class ShapeError(require.InputError):
@@ -59,6 +58,7 @@ class Layer(Registered, kind="layer"):
     one_z_per_response = False  # whether each response has a z of its own: probabilistic pooling asks
     words = False  # whether its inputs are numbers of words: of no scale, and with no derivative
     carries = False  # whether forward takes a `state` to go on from, which last_state(cache) gives
+    codes = False  # whether it draws a code of each example, from the q that `law(x)` says: one in a network
 
     def param_shapes(self) -> dict:
         """{name: shape} of the weights; what the noise learns is not among them."""
@@ -153,17 +153,6 @@ class Layer(Registered, kind="layer"):
     def hard(self) -> "Layer":
         """The same layer, same parameters, with its noise's `hard`."""
         return self if self.noise.hard() is self.noise else replace(self, noise=self.noise.hard())
-
-
-def initial(rng: np.random.Generator, shape: tuple, fan_in: int, fan_out: int, init: str, mean: float,
-            dtype: DTypeLike) -> np.ndarray:
-    """M with E[W] = E[z] M ~ U[-a, a], so that the mean weights start with the variance the scheme asks for.
-
-    a^2 = 6/(fan_in + fan_out) (xavier: Glorot and Bengio 2010), 6/fan_in (he: He et al. 2015), 3/fan_in
-    (lecun: also the "xavier" filler of Caffe, which the paper's solvers use).
-    """
-    a2 = {"xavier": 6 / (fan_in + fan_out), "he": 6 / fan_in, "lecun": 3 / fan_in}[init]
-    return (rng.uniform(-1, 1, shape) * np.sqrt(a2) / mean).astype(dtype)
 
 
 class Linear(Layer):

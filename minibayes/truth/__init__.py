@@ -1,5 +1,5 @@
-"""What is so, for nets small enough: every mask enumerated, Hamiltonian Monte Carlo, the eight schools."""
+"""What is so, for nets small enough: every mask enumerated, HMC, the eight schools, probabilistic PCA."""
 
-from . import exact, hmc, schools
+from . import exact, hmc, ppca, schools
 
-__all__ = ["exact", "hmc", "schools"]
+__all__ = ["exact", "hmc", "ppca", "schools"]
