@@ -97,7 +97,7 @@ def test_claims_fail_for_wrong_weights(monkeypatch):
         h = m + np.exp(log_std) * eps[program.code]
         return -model.likelihood.nll(f, y)[0] - (h * h / 2).sum(axis=1)
 
-    monkeypatch.setattr(latent, "_log_weights", log_weights)
+    monkeypatch.setattr(latent.bounds, "log_weights", log_weights)
     monkeypatch.setattr(claims, "SEEDS", 1)
     assert failing(claims.importance) == {"codes-importance"}
     assert failing(claims.probabilistic_pca) == {"codes-ppca-posterior"}
@@ -105,7 +105,7 @@ def test_claims_fail_for_wrong_weights(monkeypatch):
 
 def test_claims_fail_for_chains_that_take_every_proposal(monkeypatch):
     monkeypatch.setattr(claims, "SEEDS", 1)
-    monkeypatch.setattr(latent, "taken", lambda ratio, rng: np.ones(len(ratio), bool))
+    monkeypatch.setattr(latent.chains, "taken", lambda ratio, rng: np.ones(len(ratio), bool))
     assert failing(claims.probabilistic_pca) == {"codes-ppca-completes"}
 
 
@@ -195,6 +195,25 @@ def test_bounds_do_not_depend_on_threads_and_rise_with_importance():
     assert noise.elbo.mean() < one.elbo.mean()  # a code of something else explains less
 
 
+def test_variances_of_a_linear_decoder():
+    """g = V diag(z) h + b: E_z Var_h = keep V^2 s^2, Var_z E_h = keep (1 - keep) V^2 m^2; 40 runs give the standard errors."""
+    keep = 0.7
+    net = nn.Network(law=nn.Dense(3, 4), code=nn.Code(2), out=nn.Dense(2, 3, noise=nn.Bernoulli(keep)))
+    params = net.init(0, np.float64)
+    params["law"]["b"][:] = [0.5, -1, -0.3, 0.2]
+    model = mb.BayesianNetwork(net, likelihood=bayes.Gaussian(1.0), params=params)
+    x = RNG.standard_normal((2, 3))
+    (m, s), V2 = latent.encode(model, x), params["out"]["M"] ** 2
+    runs = [latent.variances(model, x, codes=5, omegas=10, seed=seed) for seed in range(40)]
+    for part, want in (("code", keep * s**2 @ V2.T), ("weights", keep * (1 - keep) * m**2 @ V2.T)):
+        found = np.array([getattr(run, part) for run in runs])
+        z = np.abs(found.mean(axis=0) - want) / (found.std(axis=0, ddof=1) / np.sqrt(40))
+        assert z.max() < 4.5, part  # 6 numbers each, t with 39 degrees of freedom
+    one, two = (latent.variances(model, x, threads=t) for t in (1, 2))
+    assert np.array_equal(one.code, two.code) and np.array_equal(one.weights, two.weights)
+    assert (latent.variances(fitted(NONE), Y).weights == 0).all() and (latent.variances(fitted(NONE), Y).code > 0).all()
+
+
 def test_completions_keep_what_is_known():
     model = fitted()
     known = np.arange(6) < 3
@@ -249,6 +268,8 @@ def test_draws_of_the_likelihoods():
     (lambda: latent.sample(fitted(), 0), "count must be"),
     (lambda: latent.bound(fitted(), Y[:, :5]), "x must"),
     (lambda: latent.bound(fitted(), Y, samples=0), "samples must be"),
+    (lambda: latent.variances(fitted(), Y, codes=1), "codes must be"),
+    (lambda: latent.variances(fitted(), Y, omegas=1), "omegas must be"),
     (lambda: latent.complete(fitted(), Y, np.ones(5, bool)), "known must be True and False in the shape"),
     (lambda: latent.complete(fitted(), Y, np.ones(6)), "known must be True and False"),
     (lambda: latent.complete(fitted(), Y + 0.5, np.ones(6, bool)), "x must be 0 or 1"),

@@ -18,7 +18,7 @@ from .common import EPS, Tree, random_params, worst
 
 N, D, CODE = 200, 8, 3
 SEEDS, STEPS, RATE = 3, 1500, 0.03
-COPIES, CHAIN = 4000, 60
+COPIES, CHAIN = 4000, 240
 
 
 def data() -> np.ndarray:

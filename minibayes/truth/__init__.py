@@ -1,5 +1,5 @@
-"""What is so, for nets small enough: every mask enumerated, HMC, the eight schools, probabilistic PCA."""
+"""What is so, for nets small enough: every mask enumerated, HMC, hierarchical models, probabilistic PCA."""
 
-from . import exact, hmc, ppca, schools
+from . import exact, groups, hmc, ppca, schools
 
-__all__ = ["exact", "hmc", "ppca", "schools"]
+__all__ = ["exact", "groups", "hmc", "ppca", "schools"]
