@@ -122,6 +122,6 @@ def study(settings: dict, threads: int | None = None, progress: bool = False) ->
     plain, dropped = (completed(models[name], half, mean, settings, threads)
                       for name in ("black and white", "with dropout"))
     _, drawn = latent.sample(models["black and white"], 40, seed=settings["seed"])
-    shown = {"samples": drawn, "true": half, "completion": plain[1], "scores": scores}
+    shown = {"samples": drawn, "true": half, "completion": dropped[1], "scores": scores}
     return {"models": found, "groups": summary,
             "completed": {"black and white": plain[0], "with dropout": dropped[0]}}, shown

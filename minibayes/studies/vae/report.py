@@ -73,9 +73,9 @@ def completions(result: dict, shown: dict, ax: plots.Axes) -> None:
     names = ["given", *(f"chain {c + 1}" for c in range(min(DRAWS, len(made.decoded)))), "mean",
              "2 x std", "true"]
     sheet = np.stack([[column[n].reshape(SIDE, SIDE) for column in columns] for n in which])
-    row = result["completed"]["black and white"]
-    plots.picture_sheet(sheet, ax, names, title=f"Lower halves: {row['nats']:.0f} nats, {row['base']:.0f} by "
-                        f"the mean image of {PIXELS // 2} pixels")
+    plain, row = (result["completed"][name] for name in ("black and white", "with dropout"))
+    plots.picture_sheet(sheet, ax, names, title=f"Lower halves, {PIXELS // 2} pixels: {row['nats']:.0f} nats "
+                        f"with dropout, {plain['nats']:.0f} without,\n{row['base']:.0f} by the mean image")
 
 
 def uncertainties(groups: dict, ax: plots.Axes) -> None:
