@@ -4,7 +4,8 @@
 # **The poster's claim, in our words.** Modern deep learning can be read as Bayesian inference;
 # it closes with the question whether that holds without labels too: *unsupervised learning,
 # Bayesian data analysis?* They are the same rules again: name what is not known, give it a
-# prior, and look at the posterior. What is not known may be a weight, the code of an image, the lower half of a
+# prior, and look at the posterior. What is not known may be a weight, the code of an image, the
+# lower half of a
 # digit, or what a town is worth.
 #
 # What you will see here: that noise in a code and noise in a weight are one formula; a linear
@@ -78,8 +79,8 @@ assert np.allclose(h, m + s * e) and np.allclose(dx, np.hstack([dh, dh * s * e])
 # $x \sim N(b, VV^\top + \sigma^2 I)$. The likelihood is greatest where $V$ holds the first
 # eigenvectors of the data's covariance, with lengths $\sqrt{\lambda_i - \sigma^2}$ (Tipping and
 # Bishop 1999). There the true posterior of $h$ is normal, its mean linear in $x$, its variances
-# the same for all $x$: a linear encoder can say *exactly* that, so the bound has no gap. Trained
-# from anywhere, the autoencoder must end at PCA's likelihood (Lucas et al. 2019).
+# the same for all $x$: a linear encoder can say *exactly* that, so the bound has no gap.
+# Trained from anywhere, the autoencoder must end at PCA's likelihood (Lucas et al. 2019).
 #
 # The noise is averaged exactly: a square is integrated by the two points $\pm 1$ for each of
 # the three numbers of the code.
