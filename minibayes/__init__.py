@@ -11,9 +11,11 @@ from .training import DivergenceError
 __version__ = "0.1.0"
 
 # Not everybody needs them, and an import is waited for; some bring matplotlib.
-LATER = ("active", "bench", "checks", "conformal", "latent", "metrics", "plots", "studies", "temperature")
+LATER = ("active", "bench", "checks", "conformal", "latent", "metrics", "plots", "processes", "spread",
+         "studies", "temperature")
 WHERE = {"Classifier": "estimators", "Conformal": "estimators", "Ensemble": "ensemble",
-         "LastLayer": "last_layer", "Regressor": "estimators", "load": "estimators"}
+         "LastLayer": "last_layer", "Regressor": "estimators", "load": "estimators",
+         "predict_in_pieces": "pieces"}
 __all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "cautions", "data", "models", "nn",
            "truth", *LATER, *WHERE]
 

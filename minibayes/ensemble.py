@@ -7,6 +7,7 @@ their adversarial examples).
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +19,7 @@ from .bayes.summary import LogMean
 from .floats import usual
 from .model import BayesianNetwork
 from .nn import Key
+from .spread import alone, spread
 
 
 class Ensemble:
@@ -49,18 +51,25 @@ class Ensemble:
     def __repr__(self) -> str:
         return f"Ensemble of {len(self.members)}: {self.members[0]!r}"
 
-    def fit(self, x: ArrayLike, y: ArrayLike, *, seed: int = 0, **options) -> "Ensemble":
+    def fit(self, x: ArrayLike, y: ArrayLike, *, seed: int = 0, executor: Executor | None = None,
+            threads: int | None = None, progress: bool = False, **options) -> "Ensemble":
         """Train each member as `BayesianNetwork.fit` does, from a seed of its own.
 
         seed: of all of them, 0 by default; member m has `member_seed(seed, m)`.
+        executor: anything with the `submit` of concurrent.futures (see spread.py), for which each member is a
+                  job of one thread; None by default: one after another, here. The bits are the same.
+        threads, progress: of each fit, where it is here.
         options: those of BayesianNetwork.fit; not params or checkpoint, which each member would share.
         """
         for name in ("params", "checkpoint"):
             if options.get(name) is not None:
                 raise require.InputError(f"{name} is for one model: fit the members one by one, "
                                          "and give Ensemble the list")
-        for m, member in enumerate(self.members):
-            member.fit(x, y, seed=member_seed(seed, m), **options)
+        jobs = [(member, x, y, options | {"seed": member_seed(seed, m)})
+                for m, member in enumerate(self.members)]
+        for member, (params, history) in zip(self.members, spread(
+                alone(fitted, executor, threads, progress), jobs, executor), strict=True):
+            member.params, member.history = params, history
         return self
 
     @usual
@@ -95,6 +104,13 @@ class Ensemble:
         made.std_error = (means.std(axis=0, ddof=1) / np.sqrt(len(means)) if len(means) > 1
                           else np.full(made.mean.shape, np.nan))
         return made
+
+
+def fitted(job: tuple, threads: int | None = None, progress: bool = False) -> tuple[dict, list]:
+    """(params, history) of one member, trained."""
+    member, x, y, options = job
+    member.fit(x, y, threads=threads, progress=progress, **options)
+    return member.params, member.history
 
 
 class LogDensity:

@@ -14,6 +14,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from executors import instead_of_processes
 
 import minibayes
 from minibayes import __main__, data, plots
@@ -259,9 +260,11 @@ def without_time(result):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_same_seed_gives_the_same(threads, few_images, result, tmp_path, capsys):
-    """On one thread again and on two: equal to the last digit; the second seed of two is the first of one."""
-    assert run(*ARGV[:-1], "6", "--out", str(tmp_path), "--json", "--threads", str(threads)) == 0
+def test_the_same_seed_gives_the_same(threads, few_images, result, tmp_path, capsys, monkeypatch):
+    """On one thread again, and on two or elsewhere: equal to the last digit; the second seed of two is the first of one."""
+    more, executor = ["--processes", "2"] if threads == 1 else [], instead_of_processes(monkeypatch)
+    assert run(*ARGV[:-1], "6", "--out", str(tmp_path), "--json", "--threads", str(threads), *more) == 0
+    assert executor.count == (3 if threads == 1 else 0)
     again = json.loads(capsys.readouterr().out)
     assert again["settings"]["threads"] == threads and again["settings"]["seeds"] == [6]
     assert without_time(again) == {key: [row for row in rows if row["seed"] == 6]

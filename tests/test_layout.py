@@ -24,6 +24,8 @@ LOOKS_AT = GROUND | {
     "fast": {"nn", "kernels", "require.py"},
     "truth": {"nn", "bayes", "require.py"},
     "progress.py": set(),
+    "processes.py": set(),
+    "spread.py": {"require.py", "files.py"},
     "checks": {"nn", "bayes", "truth", "records.py", "require.py"},
     "data.py": {"require.py"},
     "arrays.py": {"require.py"},
@@ -41,7 +43,8 @@ LOOKS_AT = GROUND | {
                  "parameters.py"},
     "active": {"nn", "require.py", "files.py", "checkpoint.py", "model.py"},
     "last_layer.py": {"nn", "bayes", "require.py", "model.py"},
-    "ensemble.py": {"nn", "bayes", "require.py", "model.py"},
+    "ensemble.py": {"nn", "bayes", "require.py", "model.py", "spread.py"},
+    "pieces.py": {"nn", "bayes", "fast", "require.py", "model.py", "spread.py", "progress.py"},
     "latent": {"nn", "bayes", "fast", "require.py", "model.py"},
     "temperature.py": {"bayes", "require.py", "model.py", "parameters.py"},
     "estimators": {"nn", "bayes", "require.py", "arrays.py", "conformal.py", "records.py", "storage.py", "model.py"},
@@ -49,12 +52,12 @@ LOOKS_AT = GROUND | {
     "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks",
                "conformal.py", "latent"},
     "studies": {"claims", "truth", "nn", "bayes", "fast", "require.py", "files.py", "data.py", "metrics.py", "models.py", "model.py",
-                "plots", "progress.py", "checks", "estimators", "latent", "__init__.py"},
+                "plots", "progress.py", "checks", "estimators", "latent", "active", "spread.py", "processes.py", "__init__.py"},
     "bench": {"studies", "nn", "bayes", "fast", "require.py", "models.py", "model.py", "training.py", "progress.py"},
     "__main__.py": {"studies", "bench", "__init__.py"},
     "__init__.py": {"nn", "bayes", "truth", "require.py", "data.py", "metrics.py", "models.py", "model.py", "checks",
                     "training.py", "conformal.py", "temperature.py", "ensemble.py", "latent",
-                    "last_layer.py", "active", "estimators"},
+                    "last_layer.py", "active", "estimators", "pieces.py", "processes.py", "spread.py"},
 }
 
 

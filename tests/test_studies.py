@@ -8,6 +8,7 @@ import json
 import matplotlib.image
 import numpy as np
 import pytest
+from executors import instead_of_processes
 from test_plots import hidden_points
 
 from minibayes import data, plots
@@ -30,10 +31,12 @@ def run(name, folder, *more):
 
 
 @pytest.mark.parametrize("name", FAST)
-def test_figure_json_and_the_same_again_on_other_threads(name, tmp_path, capsys):
-    printed = []
+def test_figure_json_and_the_same_again_on_other_threads(name, tmp_path, capsys, monkeypatch):
+    printed, executor = [], instead_of_processes(monkeypatch)
     for threads in ("1", "2"):
-        run(name, tmp_path, "--threads", threads)
+        more = ["--processes", "2"] if (name, threads) == ("ood", "2") else []
+        run(name, tmp_path, "--threads", threads, *more)
+        assert executor.count == len(more), "a job for each of two seeds"
         out, err = capsys.readouterr()
         result = json.loads(out)
         assert result == json.loads((tmp_path / f"{name}.json").read_text()) and f"{name}.png" in err

@@ -4,6 +4,7 @@ import json
 
 import matplotlib.image
 import pytest
+from executors import Inline
 
 from minibayes import data
 from minibayes.__main__ import main
@@ -48,13 +49,13 @@ def few_names(monkeypatch):
     monkeypatch.setattr(data, "moby_dick", lambda: text)
 
 
-def test_table_figure_json_and_the_same_on_other_threads(few_names, tmp_path, capsys):
+def test_table_figure_json_and_the_same_in_an_executor(few_names, tmp_path, capsys):
     few = ["names", "--quick", "--epochs", "1", "--samples", "3", "--units", "8", "--seeds", "2", "--out", str(tmp_path)]
     assert main([*few, "--threads", "1"]) == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 170 and "nan" not in out.lower() and "+-" in out
     result = json.loads((tmp_path / "names.json").read_text())
-    again, _ = names.Names().run(result["settings"], threads=2)
+    again, _ = names.Names().run(result["settings"], executor=Inline())
     assert {name: result[name] for name in again} == again
     run = result["runs"][1]
     assert [r["seed"] for r in result["runs"]] == [0, 1] and set(run["expected_entropy"]["kinds"]) == set(names.NONSENSE)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import matplotlib.image
 import numpy as np
 import pytest
+from executors import instead_of_processes
 
 from minibayes import InputError, bayes, data, nn
 from minibayes.__main__ import main
@@ -34,8 +35,8 @@ def few_data():
         yield
 
 
-def run(name, folder, threads):
-    assert main([name, "--quick", *FAST[name], "--out", str(folder), "--threads", threads]) == 0
+def run(name, folder, threads, *more):
+    assert main([name, "--quick", *FAST[name], "--out", str(folder), "--threads", threads, *more]) == 0
     return json.loads((folder / f"{name}.json").read_text())
 
 
@@ -68,8 +69,9 @@ def test_figure_and_table(name, once):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAST)
-def test_the_same_again_on_other_threads(name, once, tmp_path):
-    assert timeless(run(name, tmp_path, "1")) == timeless(once(name)[1])
+def test_the_same_again_on_other_threads(name, once, tmp_path, monkeypatch):
+    instead_of_processes(monkeypatch)
+    assert timeless(run(name, tmp_path, "1", *([] if name == "sparsify" else ["--processes", "2"]))) == timeless(once(name)[1])
 
 
 @pytest.mark.parametrize("argv, message", [
@@ -185,7 +187,7 @@ def test_keep_has_a_row_for_every_n(once):
 def test_keep_rises_and_the_network_grows_sure(monkeypatch):
     """From 10 to 1,000 points, by a narrow network: what the study's figure is about."""
     monkeypatch.setattr(keep, "RATE", 1e-2)
-    few, many = (keep.measured(count, {"width": 32, "part": 0.5, "samples": 100}, 0, 1, False)
+    few, many = (keep.measured({"N": count, "seed": 0, "width": 32, "part": 0.5, "samples": 100}, 1)
                  for count in (10, 1000))
     assert many["keep"]["fc3"] > few["keep"]["fc3"] + 0.05
     assert many["hard"]["epistemic"] < 0.8 * few["hard"]["epistemic"]

@@ -4,7 +4,6 @@ import contextlib
 import json
 import math
 import os
-import pickle
 import re
 import signal
 import subprocess
@@ -16,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from executors import Inline, instead_of_processes
 
 import minibayes
-from minibayes import InputError, __main__, bayes, data, nn, plots
+from minibayes import InputError, __main__, bayes, data, nn, plots, processes
 from minibayes.studies import uci
 from minibayes.studies.frame import COMMANDS
 from minibayes.studies.uci import command, jobs, protocol, report
@@ -289,27 +289,6 @@ def test_scores_are_in_the_units_of_y(small):
 
 # -------------------------------------------------------------------------------------------- the executors
 
-class Inline(Executor):
-    """Runs a job when it is submitted, on copies that went through pickle, as on another machine."""
-
-    def __init__(self):
-        self.count, self.closed = 0, False
-
-    def submit(self, function, /, *args, **kwargs):
-        self.count += 1
-        future = Future()
-        future.set_running_or_notify_cancel()
-        try:
-            function, args, kwargs = pickle.loads(pickle.dumps((function, args, kwargs)))
-            future.set_result(function(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def shutdown(self, wait=True, *, cancel_futures=False):
-        self.closed = True
-
-
 class Shuffled(Executor):
     """Jobs end in a random order, some time after all were submitted."""
 
@@ -410,8 +389,8 @@ def test_an_error_ends_the_run(small, monkeypatch):
 @pytest.fixture
 def started(monkeypatch):
     """The processes that were started during a test."""
-    seen, start = [], jobs.Worker.start
-    monkeypatch.setattr(jobs.Worker, "start", lambda self: (seen.append(self), start(self))[1])
+    seen, start = [], processes.Worker.start
+    monkeypatch.setattr(processes.Worker, "start", lambda self: (seen.append(self), start(self))[1])
     return seen
 
 
@@ -428,7 +407,7 @@ def test_an_error_ends_the_processes(small, started):
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_ctrl_c_while_a_process_starts(small, started, monkeypatch, when):
     """The start is finished, then the interrupt arrives, and what was started is ended."""
-    start = jobs.Worker.start
+    start = processes.Worker.start
 
     def interrupted(self):
         if when == "before":
@@ -437,7 +416,7 @@ def test_a_ctrl_c_while_a_process_starts(small, started, monkeypatch, when):
         if when == "after":
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(jobs.Worker, "start", interrupted)
+    monkeypatch.setattr(processes.Worker, "start", interrupted)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         uci.run(two_splits(small), epochs=10**7, samples=1, processes=2)
@@ -448,7 +427,7 @@ def test_a_process_that_cannot_be_started(small, monkeypatch):
     def refused(self):
         raise OSError("out of processes")
 
-    monkeypatch.setattr(jobs.Worker, "start", refused)
+    monkeypatch.setattr(processes.Worker, "start", refused)
     with pytest.raises(OSError, match="out of processes"):
         uci.run(two_splits(small), epochs=10**7, samples=1, processes=2)
 
@@ -456,24 +435,23 @@ def test_a_process_that_cannot_be_started(small, monkeypatch):
 def test_a_process_that_dies():
     """As when the system ends it for want of memory: one error that the command line shows in one line."""
     with pytest.raises(ChildProcessError,
-                       match="ended in the middle of its work"), jobs.new_processes(1) as pool:
+                       match="ended in the middle of its work"), processes.new_processes(1) as pool:
         pool.submit(os._exit, 1).result()
 
 
 SCRIPT = """
 import sys
-from minibayes import __main__
-from minibayes.studies.uci import jobs
+from minibayes import __main__, processes
 
 
-class Told(jobs.Worker):
+class Told(processes.Worker):
     def start(self):
         super().start()
         print("started", flush=True)
 
 
 if __name__ == "__main__":
-    jobs.Worker = Told
+    processes.Worker = Told
     sys.exit(__main__.main(["uci", "--epochs", "100000", "--threads", "2", "--out", sys.argv[1]]))
 """
 
@@ -684,7 +662,7 @@ def test_a_table_of_ones_own(small, tmp_path, capsys, monkeypatch, started, noth
     assert run(*argv, "--threads", "2", "--out", str(first)) == 0
     out, err = capsys.readouterr()
     assert len(started) == 2 and not any(process.is_alive() for process in started)
-    monkeypatch.setattr(jobs, "new_processes", lambda count: contextlib.nullcontext(Inline()))
+    instead_of_processes(monkeypatch)
     assert run(*argv, "--threads", "1", "--out", str(second)) == 0
     for name in ("uci.json", "uci.png"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
@@ -692,7 +670,7 @@ def test_a_table_of_ones_own(small, tmp_path, capsys, monkeypatch, started, noth
     result = json.loads((first / "uci.json").read_text())
     assert out == report.summary_table(result) + "\n"
     assert out.startswith("boston: 40 rows, 3 features, target y; 2 splits, 4 epochs, T = 20\n")
-    assert re.fullmatch(rf"(?:.* to go\n)*\d+ s in 2 processes; wrote {re.escape(str(first))}/uci.json and .*/uci.png\n",
+    assert re.fullmatch(rf"(?:.* to go\n)*\d+ s; wrote {re.escape(str(first))}/uci.json and .*/uci.png\n",
                         err)
     assert list(result) == ["settings", "versions", "data", "results", "summary"]
     assert result["data"] == {"boston": {"rows": 40, "features": 3, "target": "y", "taus": None}}
@@ -718,6 +696,8 @@ def test_json_on_stdout(small, tmp_path, capsys, monkeypatch):
     (splits, settings), = seen
     assert [s.data for s in splits] == ["boston"] * 20 + ["concrete"] * 20
     assert splits[20].taus == (0.025, 0.05, 0.075)
+    executor, record = settings.pop("executor"), settings.pop("record")
+    assert isinstance(executor, processes.Pool) and record.path == tmp_path / "uci.part.json"
     assert settings == {"epochs": 4000, "samples": 10_000, "seed": 9, "processes": 3, "progress": True,
                         "q": "dropout"}
     assert json.loads(out)["summary"][1]["published"][3]["distance"]["rmse"] == pytest.approx(0.18 / 0.16)

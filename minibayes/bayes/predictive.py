@@ -92,15 +92,7 @@ def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, ru
         """The summary of so many passes; their outputs join `kept`."""
         outputs = source.room(count) if keep_samples else None
         kept.append(outputs)
-
-        def summarise(f, passes, inputs):
-            if keep_samples:
-                outputs[passes, inputs] = f
-            if progress is not None:
-                progress(f.shape[0] * f.shape[1])
-            return likelihood.summary(f)
-
-        return source.average(start, count, summarise)
+        return source.average(start, count, summarising(likelihood, outputs, progress))
 
     with quiet():
         done = 1 if rule != "mc" else min(FIRST_PASSES, max_samples) if auto else most
@@ -111,17 +103,38 @@ def predict(net: Runner, params: dict, likelihood: Likelihood, x: np.ndarray, ru
                 more = min(max(int(growth * done) - done, FIRST_PASSES), max_samples - done)
                 summary.merge(block(done, more))
                 done += more
-        again = Again(likelihood, source, done) if likelihood.redraws else None
         outputs = source.own(np.concatenate(kept), 1) if keep_samples else None
-        made = likelihood.prediction(rule, source.own(summary), again, outputs)
+    made = predicted(likelihood, source, source.own(summary), done, outputs)
     made.converged = converged
-    warn_of_what_is_not_finite(made.finite)
-    if rule == "mc" and done > 1:
-        warn_of_silence(net, made.constant, done)
     if converged is False:
         cautions.warn(f"after {done} passes the largest standard error of the mean is "
                       f"{largest_error(summary):.3g}, above the tolerance {tolerance:g}: raise max_samples, "
                       "or the tolerance", cautions.ConvergenceWarning)
+    return made
+
+
+def summarising(likelihood: Likelihood, outputs: np.ndarray | None = None,
+                progress: Callable | None = None) -> Callable:
+    """f, passes, inputs -> the likelihood's summary of f; f joins the outputs, if they are kept."""
+    def summarise(f, passes, inputs):
+        if outputs is not None:
+            outputs[passes, inputs] = f
+        if progress is not None:
+            progress(f.shape[0] * f.shape[1])
+        return likelihood.summary(f)
+
+    return summarise
+
+
+def predicted(likelihood: Likelihood, source: Passes, summary: Summary, done: int,
+              outputs: np.ndarray | None = None) -> Prediction:
+    """The prediction of `done` passes of a source, from their summary; with what is to be said of it."""
+    with quiet():
+        again = Again(likelihood, source, done) if likelihood.redraws else None
+        made = likelihood.prediction(source.rule, summary, again, outputs)
+    warn_of_what_is_not_finite(made.finite)
+    if source.rule == "mc" and done > 1:
+        warn_of_silence(source.runner, made.constant, done)
     return made
 
 

@@ -24,6 +24,7 @@ import tempfile
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -148,8 +149,18 @@ class Study(Command):
     def main(self, options: Namespace) -> int:
         """All of it; what was worked for is not lost, whatever fails after the work."""
         settings, threads = self.settings(options), thread_count(options)
-        folder, began = output_folder(options.out), time.perf_counter()
-        result, figure_data = self.run(settings, threads, progress=True)
+        folder = output_folder(options.out)
+        with self.working(options, folder) as how:
+            return self.status(self.worked(settings, threads, how, folder, options.json))
+
+    def working(self, options: Namespace, folder: Path) -> AbstractContextManager[dict]:
+        """More arguments of `run`: what it works with, which ends when all is done (repeats.py)."""
+        return nullcontext({})
+
+    def worked(self, settings: dict, threads: int, how: dict, folder: Path, as_json: bool) -> dict:
+        """The result, once it is written and shown."""
+        began = time.perf_counter()
+        result, figure_data = self.run(settings, threads, progress=True, **how)
         seconds = time.perf_counter() - began
         result = {"settings": settings, "versions": versions()} | result
         written = []
@@ -164,9 +175,9 @@ class Study(Command):
             tell(self.closing(wrote, seconds, threads))
 
         each(lambda: write("json", lambda path: write_json(path, result)),
-             lambda: self.show(result, options.json),
+             lambda: self.show(result, as_json),
              lambda: write("png", lambda path: plots.save(self.figure(result, figure_data), path)), close)
-        return self.status(result)
+        return result
 
 
 def each(*steps: Callable[[], None]) -> None:

@@ -10,13 +10,17 @@ of 20, Adam, and so many epochs that each N has 1,000 to 2,000 steps. Their scor
 short of the std by 2.5 %.
 """
 
+from concurrent.futures import Executor
+
 import numpy as np
 
 from .. import bayes, nn, plots
 from ..model import BayesianNetwork
 from ..progress import bar
+from ..spread import Record, alone, spread
 from . import common
-from .frame import Count, Study
+from .frame import Count
+from .repeats import Repeats
 
 EPOCHS = {10: 2000, 25: 1000, 50: 500, 100: 200, 1000: 20, 10_000: 2}  # N and epochs, as published
 PUBLISHED = {"epistemic": (1.09, 0.82, 0.75, 0.67, 0.65, 0.54),  # at these N; and P(z = 0) of the layer 2
@@ -43,8 +47,9 @@ def network(width: int) -> nn.Network:
     return nn.Network(**layers)
 
 
-def measured(count: int, settings: dict, seed: int, threads: int | None, progress: bool) -> dict:
-    """One network trained on `count` points: its two stds at fresh points, and the keep of each layer."""
+def measured(job: dict, threads: int | None = None, progress: bool = False) -> dict:
+    """One network trained on "N" points: its two stds at fresh points, and the keep of each layer."""
+    count, seed, settings = job["N"], job["seed"], job
     x, y = line(count, seed, 0)
     fresh, y_fresh = line(FRESH, seed, 1)
     model = BayesianNetwork(network(settings["width"]), bayes.Prior(LENGTHSCALE), bayes.Heteroscedastic())
@@ -141,7 +146,7 @@ def figure(result: dict) -> plots.Axes:
     return axes[0]
 
 
-class Keep(Study, name="keep", about="which keep does concrete dropout learn from 10 to 10,000 points of a "
+class Keep(Repeats, name="keep", about="which keep does concrete dropout learn from 10 to 10,000 points of a "
            "line? keep.png, keep.json"):
     counts = {"width": Count("W", "units in each of the three hidden layers", 1, 8192),
               "samples": Count("T", "MC passes", 2, 100_000),
@@ -149,13 +154,13 @@ class Keep(Study, name="keep", about="which keep does concrete dropout learn fro
     full = {"width": 1024, "samples": 100, "seeds": 1, "part": 1.0}
     quick = {"width": 128, "samples": 100, "seeds": 1, "part": 0.5}
 
-    def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> tuple[dict, None]:
-        rows, seeds = [], settings["seeds"]
-        with bar(progress, len(seeds) * len(EPOCHS), "networks", " networks") as progress_bar:
-            for seed in seeds:
-                for count in EPOCHS:
-                    rows.append(measured(count, settings, seed, threads, progress))
-                    progress_bar.update(1)
+    def run(self, settings: dict, threads: int | None = None, progress: bool = False,
+            executor: Executor | None = None, record: Record | None = None) -> tuple[dict, None]:
+        part = {name: settings[name] for name in ("width", "samples", "part")}
+        jobs = [{"N": count, "seed": seed} | part for seed in settings["seeds"] for count in EPOCHS]
+        with bar(progress, len(jobs), "networks", " networks") as progress_bar:
+            rows = spread(alone(measured, executor, threads, progress), jobs, executor,
+                          finished=lambda i: progress_bar.update(1), record=record)
         full = settings | {"counts": list(EPOCHS), "batch_size": BATCH, "rate": RATE,
                            "lengthscale": LENGTHSCALE, "threads": threads}
         return {"settings": full, "results": rows}, None

@@ -8,6 +8,7 @@ dropped units.
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from concurrent.futures import Executor
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from .. import bayes, data, metrics, models, nn, plots, require
 from ..bayes import convert
 from ..model import BayesianNetwork
 from ..progress import bar
+from ..spread import Record, alone, spread
 from . import common
 from .frame import Count, Study
+from .repeats import Repeats
 
 # The short official solver: "inv" policy, batch 64, 10,000 steps (arXiv 1506.02158).
 RATE, MOMENTUM = 0.01, 0.9
@@ -89,25 +92,30 @@ def evaluate(model: BayesianNetwork, x: np.ndarray, y: np.ndarray, rules: tuple,
     return scores
 
 
-def study(images: tuple, seeds: Sequence[int], progress: bool = False, **settings) -> dict:
+def study(images: tuple, seeds: Sequence[int], threads: int | None = None, progress: bool = False,
+          executor: Executor | None = None, record: Record | None = None, **settings) -> dict:
     """What mnist.json has beside settings and versions: `network` of every variant with every seed."""
     found = {"results": [], "comparisons": [], "history": []}
-    with bar(progress, len(seeds) * len(models.VARIANTS), "networks", " networks") as progress_bar:
-        for seed in seeds:
-            for variant in models.VARIANTS:
-                for part, rows in network(images, variant, seed, progress=progress, **settings).items():
-                    found[part] += [{"variant": variant} | row for row in rows]
-                progress_bar.update(1)
+    jobs = [{"variant": variant, "seed": seed} | settings for seed in seeds for variant in models.VARIANTS]
+    with bar(progress, len(jobs), "networks", " networks") as progress_bar:
+        made = spread(alone(network, executor, threads, progress, images=images), jobs, executor,
+                      finished=lambda i: progress_bar.update(1), record=record)
+    for job, parts in zip(jobs, made, strict=True):
+        for part, rows in parts.items():
+            found[part] += [{"variant": job["variant"]} | row for row in rows]
     return found
 
 
-def network(images: tuple, variant: str, seed: int, steps: int, samples: int, curve_samples: int,
-            report_every: int, threads: int | None = None, progress: bool = False) -> dict:
+def network(job: dict, threads: int | None = None, progress: bool = False,
+            images: tuple | None = None) -> dict:
     """One network trained and tested on images = (x, y, x_test, y_test): its rows of each part of mnist.json.
 
-    samples: passes of the final scores.  curve_samples: of those during training, every `report_every` steps.
+    job: "variant"; "seed"; "steps"; "samples", passes of the final scores; "curve_samples", of those during
+    training, every "report_every" steps.
     """
-    x, y, x_test, y_test = images
+    x, y, x_test, y_test = data.mnist() if images is None else images
+    variant, seed, steps, samples, curve_samples, report_every = (job[name] for name in (
+        "variant", "seed", "steps", "samples", "curve_samples", "report_every"))
     rules = RULES[variant]
 
     def report(snapshot: BayesianNetwork, row: dict) -> dict:
@@ -183,21 +191,22 @@ def figure_title(result: dict) -> str:
             f"weight averaging of the same networks on {mean['weight-averaging']:.2f} %")
 
 
-class MNIST(LeNetStudy, name="mnist", about="the poster's MNIST result: LeNet none / ip / all, by weight "
-            "averaging and by MC; table, mnist.png, mnist.json"):
+class MNIST(Repeats, LeNetStudy, name="mnist", about="the poster's MNIST result: LeNet none / ip / all, by "
+            "weight averaging and by MC; table, mnist.png, mnist.json"):
     counts = {"seeds": Count("K", "train with K seeds, S to S+K-1", 1, 1000),
               "samples": Count("T", "MC passes of the final table", 1, 100_000)}
     full = {"epochs": None, "seeds": 1, "samples": 50, "curve_samples": 10}
     quick = {"epochs": 1, "seeds": 1, "samples": 20, "curve_samples": 5}
 
-    def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> tuple[dict, None]:
+    def run(self, settings: dict, threads: int | None = None, progress: bool = False,
+            executor: Executor | None = None, record: Record | None = None) -> tuple[dict, None]:
         images = data.mnist()
         epoch = steps_an_epoch(len(images[0]))
         steps = training_steps(settings["epochs"], len(images[0]))
         chosen = {name: settings[name] for name in ("samples", "curve_samples", "seeds")}
         report_every = -(-epoch // 4) if steps <= 2 * epoch else epoch
         found = study(images, steps=steps, report_every=report_every, threads=threads, progress=progress,
-                      **chosen)
+                      executor=executor, record=record, **chosen)
         full = {"quick": settings["quick"], "train_images": len(images[0]), "test_images": len(images[2]),
                 "steps": steps, "epochs": steps / epoch, "batch_size": BATCH, "rate": RATE,
                 "momentum": MOMENTUM, "policy": "inv", "weight_decay": DECAY, "keep": 0.5, **chosen,

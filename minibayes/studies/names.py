@@ -11,13 +11,17 @@ the others, on which everything here is measured.
 """
 
 import zlib
+from concurrent.futures import Executor
 
 import numpy as np
 
 from .. import bayes, data, metrics, nn, plots
 from ..model import BayesianNetwork
+from ..progress import bar
+from ..spread import Record, alone, spread
 from . import common
-from .frame import Count, Study
+from .frame import Count
+from .repeats import Repeats
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz-"
 LONGEST = 15
@@ -85,8 +89,48 @@ def as_read(model: BayesianNetwork, word: str, samples: int, seed: int, threads:
     return 1 / (1 + np.exp(f[..., 0] - f[..., 1]))
 
 
-class Names(Study, name="names", about="which names are ambiguous, and which words are no names? names.png, "
-            "names.json"):
+def division() -> tuple:
+    """(names and labels to train on, names held out, those with labels, which of them are ambiguous)."""
+    female, male = lists()
+    everyone = sorted(female | male)
+    held_out = [n for n in everyone if not trains(n)]
+    return (labelled([n for n in everyone if trains(n)], female, male), held_out,
+            labelled(held_out, female, male), np.array([n in female and n in male for n in held_out]))
+
+
+def one(job: dict, threads: int | None = None, progress: bool = False) -> dict:
+    """One network: {"run": its row, "groups": {group: {score: (N,)}}, "read": {name: as it is read}}.
+
+    job: "seed", "epochs", "samples", "units".
+    """
+    (names, y), held_out, to_test, ambiguous = division()
+    seed, known = job["seed"], set().union(*lists())
+    model = BayesianNetwork(network(job["units"]), bayes.Prior(0.3))
+    model.fit(encoded(names), y, epochs=job["epochs"], optimizer=nn.Adam(0.003), seed=seed,
+              threads=threads, progress=progress)
+    found = {"names": held_out} | nonsense(held_out, known, seed, len(held_out))
+    passes = {"samples": job["samples"], "seed": seed, "threads": threads, "progress": progress}
+    made = {kind: model.predict(encoded(words), **passes) for kind, words in found.items()}
+    label = dict(zip(held_out, made["names"].label, strict=True))
+    accuracy = float(np.mean([label[n] == y for n, y in zip(*to_test, strict=True)]))
+    groups = {kind: {score: getattr(p, score) for score in SCORES} for kind, p in made.items()}
+    return {"run": {"seed": seed, "accuracy": accuracy} | questions(groups, ambiguous), "groups": groups,
+            "read": {w: as_read(model, w, max(job["samples"], 40), seed, threads) for w in PICTURED}}
+
+
+def questions(groups: dict, ambiguous: np.ndarray) -> dict:
+    """AUROC of both scores for both questions: ambiguous among names; nonsense against all names."""
+    out = {}
+    for score in SCORES:
+        own = groups["names"][score]
+        each = {kind: metrics.auroc(own, groups[kind][score]) for kind in NONSENSE}
+        out[score] = {"ambiguous": metrics.auroc(own[~ambiguous], own[ambiguous]),
+                      "nonsense": float(np.mean(list(each.values()))), "kinds": each}
+    return out
+
+
+class Names(Repeats, name="names", about="which names are ambiguous, and which words are no names? "
+            "names.png, names.json"):
     counts = {"epochs": Count("E", "epochs of training", 1, 10_000),
               "samples": Count("T", "stochastic passes", 2, 100_000),
               "units": Count("H", "units of the GRU", 1, 4096),
@@ -94,50 +138,23 @@ class Names(Study, name="names", about="which names are ambiguous, and which wor
     full = {"epochs": 30, "samples": 50, "units": 64, "seeds": 3}
     quick = {"epochs": 8, "samples": 20, "units": 64, "seeds": 1}
 
-    def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> tuple[dict, dict]:
-        female, male = lists()
-        everyone = sorted(female | male)
-        to_train = labelled([n for n in everyone if trains(n)], female, male)
-        held_out = [n for n in everyone if not trains(n)]
-        to_test = labelled(held_out, female, male)
-        ambiguous = np.array([n in female and n in male for n in held_out])
-        rows, shown = [], None
-        for seed in settings["seeds"]:
-            model, groups = self.one(settings, seed, to_train, held_out, female | male, threads, progress)
-            label = dict(zip(held_out, groups["names"].label, strict=True))
-            accuracy = float(np.mean([label[n] == y for n, y in zip(*to_test, strict=True)]))
-            rows.append({"seed": seed, "accuracy": accuracy} | self.questions(groups, ambiguous))
-            if shown is None:
-                read = {w: as_read(model, w, max(settings["samples"], 40), seed, threads) for w in PICTURED}
-                shown = {"read": read, "ambiguous": ambiguous, "groups": groups}
+    def run(self, settings: dict, threads: int | None = None, progress: bool = False,
+            executor: Executor | None = None, record: Record | None = None) -> tuple[dict, dict]:
+        to_train, held_out, to_test, ambiguous = division()
+        jobs = [{name: settings[name] for name in ("epochs", "samples", "units")} | {"seed": seed}
+                for seed in settings["seeds"]]
+        with bar(progress, len(jobs), "networks", " networks") as progress_bar:
+            made = spread(alone(one, executor, threads, progress), jobs, executor,
+                          finished=lambda i: progress_bar.update(1), record=record)
+        rows, shown = [each["run"] for each in made], made[0] | {"ambiguous": ambiguous}
         y = to_test[1]
         rulers = {"majority": float(max(y.mean(), 1 - y.mean())), "ending": ending_rule(*to_train, *to_test),
                   "ceiling": 1 - float(ambiguous.sum()) / len(y)}
         counts = {"trained on": len(to_train[0]), "held out": len(held_out),
                   "of both lists": int(ambiguous.sum())}
-        counts |= {kind: len(made.label) for kind, made in shown["groups"].items() if kind != "names"}
+        counts |= {kind: len(shown["groups"][kind]["expected_entropy"]) for kind in NONSENSE}
         trained = {n: trains(n) for n in PICTURED}
         return {"counts": counts, "rulers": rulers, "runs": rows, "pictured_trained": trained}, shown
-
-    def one(self, settings, seed, to_train, held_out, known, threads, progress) -> tuple:
-        """(the model, {group: its prediction}) of one seed."""
-        names, y = to_train
-        model = BayesianNetwork(network(settings["units"]), bayes.Prior(0.3))
-        model.fit(encoded(names), y, epochs=settings["epochs"], optimizer=nn.Adam(0.003), seed=seed,
-                  threads=threads, progress=progress)
-        found = {"names": held_out} | nonsense(held_out, known, seed, len(held_out))
-        passes = {"samples": settings["samples"], "seed": seed, "threads": threads, "progress": progress}
-        return model, {kind: model.predict(encoded(words), **passes) for kind, words in found.items()}
-
-    def questions(self, groups: dict, ambiguous: np.ndarray) -> dict:
-        """AUROC of both scores for both questions: ambiguous among names; nonsense against all names."""
-        out = {}
-        for score in SCORES:
-            own = getattr(groups["names"], score)
-            each = {kind: metrics.auroc(own, getattr(groups[kind], score)) for kind in NONSENSE}
-            out[score] = {"ambiguous": metrics.auroc(own[~ambiguous], own[ambiguous]),
-                          "nonsense": float(np.mean(list(each.values()))), "kinds": each}
-        return out
 
     def table(self, result: dict) -> str:
         runs, rulers, counts = result["runs"], result["rulers"], result["counts"]
@@ -164,9 +181,9 @@ class Names(Study, name="names", about="which names are ambiguous, and which wor
         axes = plots.figure(2, 3, (15, 9))
         groups, ambiguous, first = figure_data["groups"], figure_data["ambiguous"], result["runs"][0]
         for ax, (score, said) in zip(axes[0], SCORES.items(), strict=False):
-            own = getattr(groups["names"], score)
+            own = groups["names"][score]
             values = {"names of one list": own[~ambiguous], "names of both lists": own[ambiguous],
-                      "nonsense": np.concatenate([getattr(groups[kind], score) for kind in NONSENSE])}
+                      "nonsense": np.concatenate([groups[kind][score] for kind in NONSENSE])}
             plots.score_histograms(values, ax, bins=25, xlabel=f"{said}, nats", title=(
                 f"{said}, seed {first['seed']}: AUROC {first[score]['ambiguous']:.2f}\n"
                 f"for names of both lists, {first[score]['nonsense']:.2f} for nonsense"))

@@ -1,16 +1,19 @@
 """python -m minibayes posteriors: one perceptron under every q; table, posteriors.png, posteriors.json."""
 
 from argparse import ArgumentParser, Namespace
+from concurrent.futures import Executor
 
 from ... import plots, require
-from ..frame import Count, Study
+from ...spread import Record
+from ..frame import Count
+from ..repeats import Repeats
 from ..talk import tell
 from . import measure, report
 from .techniques import SIZES, TECHNIQUES, USUAL, seconds
 
 
-class Posteriors(Study, name="posteriors", about="new q = new technique: one perceptron on MNIST under every "
-                 "q, by both predictions; table, posteriors.png, posteriors.json"):
+class Posteriors(Repeats, name="posteriors", about="new q = new technique: one perceptron on MNIST "
+                 "under every q, by both predictions; table, posteriors.png, posteriors.json"):
     counts = {"samples": Count("T", "MC passes", 2, 100_000),
               "seeds": Count("K", "train with K seeds, S to S+K-1", 1, 1000),
               "images": Count("N", "training images", 128, 60_000)}
@@ -32,7 +35,8 @@ class Posteriors(Study, name="posteriors", about="new q = new technique: one per
         asked = options.q or USUAL
         return settings | {"q": [name for name in TECHNIQUES if name in asked]}
 
-    def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> tuple[dict, None]:
+    def run(self, settings: dict, threads: int | None = None, progress: bool = False,
+            executor: Executor | None = None, record: Record | None = None) -> tuple[dict, None]:
         digits = measure.images(settings["images"], settings["test"])
         names, seeds, samples = tuple(settings["q"]), settings["seeds"], settings["samples"]
         steps, test = measure.steps_of(settings["epochs"], len(digits["x"])), len(digits["y_test"])
@@ -40,7 +44,7 @@ class Posteriors(Study, name="posteriors", about="new q = new technique: one per
         if progress:
             tell(f"{len(seeds) * len(names)} networks of {steps:,} steps: about {max(1, round(minutes))} "
                  f"minute{'s' if minutes >= 1.5 else ''} on two cores")
-        found = measure.study(names, digits, seeds, steps, samples, threads, progress)
+        found = measure.study(names, digits, seeds, steps, samples, threads, progress, executor, record)
         full = {"quick": settings["quick"], "seeds": seeds, "q": list(names), "sizes": list(SIZES),
                 "epochs": settings["epochs"], "steps": steps, "batch_size": measure.BATCH,
                 "rate": measure.RATE, "gamma": measure.GAMMA / steps, "power": measure.POWER,

@@ -2,6 +2,7 @@
 
 import math
 import time
+from concurrent.futures import Executor
 from itertools import combinations
 
 import numpy as np
@@ -10,6 +11,7 @@ from ... import data, metrics, nn
 from ...bayes import sparsity
 from ...model import BayesianNetwork
 from ...progress import bar
+from ...spread import Record, alone, spread
 from .. import common
 from .techniques import TECHNIQUES
 
@@ -81,24 +83,39 @@ def pruned(model: BayesianNetwork, digits: dict, threads: int | None) -> dict:
 
 
 def study(names: tuple, digits: dict, seeds: list[int], steps: int, samples: int,
-          threads: int | None = None, progress: bool = False) -> dict:
+          threads: int | None = None, progress: bool = False, executor: Executor | None = None,
+          record: Record | None = None) -> dict:
     """What posteriors.json has beside settings: "results", "learned", "pruned", "pairs"."""
     found = {"results": [], "learned": [], "pruned": [], "pairs": []}
-    with bar(progress, len(seeds) * len(names), "networks", " networks") as progress_bar:
-        for seed in seeds:
-            wrong = {}
-            for name in names:
-                model, step = trained(name, digits, steps, seed, threads, progress)
-                about = {"q": name, "seed": seed}
-                for rule in RULES if TECHNIQUES[name].random else RULES[:1]:
-                    scores, wrong[name] = tested(model, rule, digits, samples, seed, threads, progress)
-                    found["results"].append(about | {"rule": rule} | scores | {"seconds_a_step": step})
-                if model.net.learned:
-                    found["learned"].append(about | {"layers": common.learned(model)})
-                if name == "sparse":
-                    found["pruned"].append(about | pruned(model, digits, threads))
-                progress_bar.update(1)
-            found["pairs"] += pairs(wrong, seed)
+    common_part = {"images": len(digits["x"]), "test": len(digits["x_test"]), "steps": steps,
+                   "samples": samples}
+    jobs = [{"q": name, "seed": seed} | common_part for seed in seeds for name in names]
+    with bar(progress, len(jobs), "networks", " networks") as progress_bar:
+        made = spread(alone(network, executor, threads, progress, digits=digits), jobs, executor,
+                      finished=lambda i: progress_bar.update(1), record=record)
+    for part in ("results", "learned", "pruned"):
+        found[part] = [row for one in made for row in one[part]]
+    for seed in seeds:
+        wrong = {job["q"]: one["wrong"] for job, one in zip(jobs, made, strict=True) if job["seed"] == seed}
+        found["pairs"] += pairs(wrong, seed)
+    return found
+
+
+def network(job: dict, threads: int | None = None, progress: bool = False,
+            digits: dict | None = None) -> dict:
+    """One network's rows of each part, and where it is "wrong" by its last rule."""
+    name, seed, samples = job["q"], job["seed"], job["samples"]
+    digits = images(job["images"], job["test"]) if digits is None else digits
+    found = {"results": [], "learned": [], "pruned": []}
+    model, step = trained(name, digits, job["steps"], seed, threads, progress)
+    about = {"q": name, "seed": seed}
+    for rule in RULES if TECHNIQUES[name].random else RULES[:1]:
+        scores, found["wrong"] = tested(model, rule, digits, samples, seed, threads, progress)
+        found["results"].append(about | {"rule": rule} | scores | {"seconds_a_step": step})
+    if model.net.learned:
+        found["learned"].append(about | {"layers": common.learned(model)})
+    if name == "sparse":
+        found["pruned"].append(about | pruned(model, digits, threads))
     return found
 
 

@@ -2,11 +2,14 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 
 from ... import data, plots, require
-from ..frame import Count, Study
+from ...spread import Record
+from ..frame import Count, thread_count
+from ..repeats import Repeats
 from . import jobs, protocol, report, table
 
 TABLES = {"boston": data.boston, "concrete": data.concrete}
@@ -26,13 +29,13 @@ def sources(options: Namespace) -> dict[str, Callable[[], data.Table]]:
 
 
 def study(tables: dict[str, data.Table], settings: dict, processes: int | None = None,
-          progress: bool = False) -> dict:
+          progress: bool = False, **how) -> dict:
     """What uci.json holds beside the versions."""
     taus = {name: None if settings["csv"] else protocol.TAUS[name] for name in tables}
     every = [split for name, t in tables.items()
              for split in protocol.splits(name, t, taus[name], settings["splits"])]
     chosen = {name: settings[name] for name in ("epochs", "samples", "seed", "q")}
-    results = jobs.run(every, **chosen, processes=processes, progress=progress)
+    results = jobs.run(every, **chosen, processes=processes, progress=progress, **how)
     about = {name: {"rows": len(t.y), "features": t.x.shape[1], "target": t.target, "taus": taus[name]}
              for name, t in tables.items()}
     fixed = {"hidden": protocol.HIDDEN, "batch_size": protocol.BATCH, "lengthscale": protocol.LENGTHSCALE,
@@ -41,7 +44,7 @@ def study(tables: dict[str, data.Table], settings: dict, processes: int | None =
     return result | {"summary": report.summarise(result)}
 
 
-class UCI(Study, name="uci", about="the published regression benchmark on Boston and Concrete, or on a "
+class UCI(Repeats, name="uci", about="the published regression benchmark on Boston and Concrete, or on a "
           "table of your own; table, uci.png, uci.json"):
     counts = {"splits": Count("K", "divisions into training and test rows", 1, 1000),
               "epochs": Count("E", "training epochs of each network", 1, 100_000),
@@ -64,11 +67,17 @@ class UCI(Study, name="uci", about="the published regression benchmark on Boston
         own = {"csv": options.csv is not None, "q": options.q, "sources": sources(options)}
         return super().settings(options) | own
 
-    def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> tuple[dict, None]:
-        """Each network is a job for one of `threads` processes."""
+    def run(self, settings: dict, threads: int | None = None, progress: bool = False,
+            executor: Executor | None = None, record: Record | None = None) -> tuple[dict, None]:
+        """Each network is a job of its own; without an executor, for one of `threads` processes."""
         tables = {name: read() for name, read in settings["sources"].items()}
         chosen = {name: settings[name] for name in ("quick", "csv", *self.counts, "seed", "q")}
-        return study(tables, chosen, threads, progress), None
+        how = {"executor": executor, "record": record}
+        return study(tables, chosen, threads, progress, **how), None
+
+    def processes(self, options: Namespace) -> int:
+        """By default as many as there are threads: each network is too small for more than one."""
+        return options.processes or thread_count(options)
 
     def table(self, result: dict) -> str:
         return report.summary_table(result)
@@ -77,4 +86,4 @@ class UCI(Study, name="uci", about="the published regression benchmark on Boston
         return report.figure(result)
 
     def closing(self, wrote: str, seconds: float, threads: int) -> str:
-        return f"{seconds:.0f} s in {threads} process{'es' if threads > 1 else ''}; {wrote}"
+        return f"{seconds:.0f} s; {wrote}"
