@@ -16,6 +16,7 @@ from ..nn import Key
 from .scores import select
 
 FREE = ("threads", "progress")  # options of fit that change no result
+ANY = np.full((1, 1, 2), 0.5)  # probabilities that nobody looks at
 
 
 class Round(NamedTuple):
@@ -34,7 +35,9 @@ def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b
     """Yield a Round each time b more are labelled, until the pool is empty; leave the loop when it is enough.
 
     Each round trains the network anew: nothing is carried over but the labels. The test set is for the errors
-    alone: nothing is chosen or stopped by it.
+    alone: nothing is chosen or stopped by it. The pool is scored with one omega a pass for all of its inputs:
+    a batch's joint probability, (1/T) sum_t prod_i p(y_i | x_i, omega_t), is one of the same omega_t, and so
+    a copy of an input teaches nothing new.
 
     model: its network, prior and likelihood, for classes; it stays as it is.
     pool: (x, y) to choose from; y is looked at where it is labelled only.
@@ -63,8 +66,8 @@ def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b
             found = trained.predict(x_test, samples=samples, seed=seed).score(y_test)
             rest, chosen = np.setdiff1d(np.arange(len(x)), labelled), []
             if len(rest):
-                made = trained.predict(x[rest], samples=samples, seed=seed, keep_samples=True)
-                p = trained.likelihood.expected(made.samples.astype(np.float64))
+                p = (ANY.repeat(len(rest), axis=1) if how == "random"
+                     else passes(trained, x[rest], samples, seed))
                 own = Key(seed).derive(f"round {number}").seed
                 chosen = rest[select(score, p, min(b, len(rest)), how, own)].tolist()
             done.append(Round(number, labelled, found["error"], found["nll"], chosen))
@@ -75,6 +78,13 @@ def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b
             return
         labelled = done[number].labelled + done[number].chosen
         number += 1
+
+
+def passes(model: BayesianNetwork, x: np.ndarray, samples: int, seed: int, size: int = 4096) -> np.ndarray:
+    """p(y | x, omega_t), (T, N, C), with omega_t the same for all x; in pieces, as convolutions are large."""
+    made = [model.predict(x[i:i + size], samples=samples, seed=seed, shared=True, keep_samples=True).samples
+            for i in range(0, len(x), size)]
+    return model.likelihood.expected(np.concatenate(made, axis=1).astype(np.float64))
 
 
 def said(*settings: object) -> str:

@@ -64,6 +64,11 @@ def curve(ax: Axes, x: Sequence[float], y: Sequence[float], label: str, i: int, 
     return ax.plot(x, y, label=label, markersize=4, markevery=max(1, len(x) // points), **style(i))[0]
 
 
+def between(ax: Axes, x: Sequence[float], low: Sequence[float], high: Sequence[float], i: int) -> None:
+    """A faint band around the i-th line of a figure."""
+    ax.fill_between(x, low, high, color=PALETTE[i % len(PALETTE)], alpha=0.2, linewidth=0)
+
+
 def row(name: str, values: np.ndarray, ndim: int = 1) -> np.ndarray:
     """`values` as a finite float array of `ndim` axes, not empty."""
     values = require.finite(name, require.array(name, values)).astype(float)
