@@ -36,8 +36,8 @@ def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b
 
     Each round trains the network anew: nothing is carried over but the labels. The test set is for the errors
     alone: nothing is chosen or stopped by it. The pool is scored with one omega a pass for all of its inputs:
-    a batch's joint probability, (1/T) sum_t prod_i p(y_i | x_i, omega_t), is one of the same omega_t, and so
-    a copy of an input teaches nothing new.
+    a batch's joint probability, (1/T) sum_t prod_i p(y_i | x_i, omega_t), is one of the same omega_t, so that
+    BatchBALD knows a copy of an input.
 
     model: its network, prior and likelihood, for classes; it stays as it is.
     pool: (x, y) to choose from; y is looked at where it is labelled only.
