@@ -3,7 +3,7 @@
 Sparse variational dropout (Molchanov, Ashukha and Vetrov, arXiv 1701.05369): under the log-uniform prior the
 weights that the data do not need drift to large alpha, and those with log alpha above 3 (a standard
 deviation of 4.5 times the mean) are set to 0. For any noise that acts on single weights, at nn.Local() or
-nn.Weights().
+nn.Weights(). The same of inputs: `relevance`.
 """
 
 from collections.abc import Mapping
@@ -70,3 +70,30 @@ def prune(net: Network, params: Mapping, threshold: float = THRESHOLD) -> dict:
         group[layer.noisy_params[0]][pruned] = 0
         group |= layer.noise.without(layer.phi(group), pruned)
     return out
+
+
+@usual
+def relevance(net: Network, params: Mapping) -> np.ndarray:
+    """E[z_d]^2/Var[z_d] of each input d, (D,) float64: how much of what noise leaves of it is signal.
+
+    1/alpha_d for z ~ N(1, alpha_d), the odds keep_d/(1 - keep_d) for a coin; inf where there is no noise.
+    What the data need bears little noise, what they do not need is given more by the KL; so it ranks inputs,
+    and its size depends on how long was trained. Automatic relevance determination, by the noise of a first
+    layer that learns one number for each input:
+
+        nn.Network(fc1=nn.Dense(D, 20, noise=nn.LearnedGaussian(0.1, per="unit")), ...)     # or nn.Concrete
+
+    with bayes.LogUniform() (for Concrete bayes.Prior), and noise before the next layer too: without it that
+    layer undoes the noise by larger weights. InputError if the first layer with weights is another.
+    """
+    name = next(iter(net.param_shapes()))
+    layer = net.layers[name]
+    phi = {p: a.astype(np.float64) for p, a in layer.phi(params[name]).items()}
+    inputs = layer.param_shapes()[layer.noisy_params[0]][-1] if layer.noisy_params else None
+    if not phi or layer.place.units(layer) != (inputs,) or any(a.shape != (inputs,) for a in phi.values()):
+        raise require.InputError("net must begin with a layer whose noise learns a number for each input, "
+                                 "such as nn.Dense(n_in, n_out, noise=nn.LearnedGaussian(0.1, per='unit')), "
+                                 f"got {layer!r}")
+    first, second = layer.noise.moments(phi)
+    with np.errstate(divide="ignore"):
+        return np.broadcast_to(first**2 / np.maximum(second - np.square(first), 0), (inputs,)).copy()
