@@ -12,7 +12,6 @@ import base64
 import dataclasses
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
 from functools import partial
@@ -22,7 +21,6 @@ import numpy as np
 
 from . import files, require
 
-EVERY = 1.0  # seconds between two writes of a Record: what a kill -9 can lose
 CLUSTERS = ("distributed", "dask", "mpi4py")  # whose own errors say that workers or their scheduler are gone
 
 
@@ -70,9 +68,6 @@ def spread(task: Callable, jobs: Sequence, executor: Executor | None = None, *,
         if executor is None or not is_lost(error, executor):
             raise
         raise lost(error, results, len(jobs), record) from None
-    finally:
-        if record:
-            record.write()
     return [results[i] for i in range(len(jobs))]
 
 
@@ -132,14 +127,13 @@ def alone(task: Callable, executor: Executor | None, threads: int | None = None,
 class Record:
     """Results of jobs in a JSON file, by what the jobs are: a run goes on where it was, or another uses them.
 
-    path: of the file; it is there once a job has ended, and `clear` removes what was used of it.
+    path: of the file: written anew, whole, with each job that ends; `clear` removes what was used of it.
     about: plain data that every result depends on too: the versions of what runs.
     """
 
     def __init__(self, path: str | PathLike, about: object = None):
         self.path, self.about = require.path("record", path), about
-        self.results, self.used, self.written = {}, set(), time.monotonic()
-        self.changed = False
+        self.results, self.used = {}, set()
         if self.path.exists():
             try:
                 self.results = dict(from_text(self.path.read_text())["finished"])
@@ -154,22 +148,18 @@ class Record:
         """The result as it would come back from the file."""
         self.used.add(key)
         if key not in self.results:
-            self.results[key], self.changed = from_text(to_text(result)), True
-            if time.monotonic() - self.written > EVERY:
-                self.write()
+            self.results[key] = from_text(to_text(result))
+            self.write()
         return self.results[key]
 
     def write(self) -> None:
-        if self.changed:
-            with files.whole(self.path) as file:
-                file.write(to_text({"finished": self.results}).encode())
-            self.written, self.changed = time.monotonic(), False
+        with files.whole(self.path) as file:
+            file.write(to_text({"finished": self.results}).encode())
 
     def clear(self) -> None:
         """What was used has become something that is kept elsewhere."""
         self.results = {key: result for key, result in self.results.items() if key not in self.used}
         if self.results:
-            self.changed = True
             self.write()
         else:
             self.path.unlink(missing_ok=True)

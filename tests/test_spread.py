@@ -2,10 +2,13 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,6 +140,24 @@ def test_an_interrupt_calls_off_what_has_not_begun_and_keeps_the_rest(tmp_path):
             spread(slow, [1, 2, 3, 4], threads, finished=interrupted, record=Record(tmp_path / "e.json"))
         gate.set()
     assert len(begun) <= 2 and list(Record(tmp_path / "e.json").results.values()) == [1]
+
+
+KILLED = """
+import os, signal, sys
+from minibayes.spread import Record, spread
+
+def finished(i):
+    if i == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+spread(abs, [-3, -4, -5, -6], record=Record(sys.argv[1]), finished=finished)
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_9_loses_nothing_that_was_finished(tmp_path):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "f.json")], cwd=Path(mb.__file__).parent.parent)
+    assert done.returncode == -9 and sorted(Record(tmp_path / "f.json").results.values()) == [3, 4, 5]
 
 
 # ------------------------------------------------------------------------------------ predictions in pieces
