@@ -53,9 +53,10 @@ def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b
     (x, y), (x_test, y_test) = ((np.asarray(part[0]), np.asarray(part[1])) for part in (pool, test))
     labelled, b = ids(start, len(x)), require.integer("b", b, 1)
     samples, seed = require.integer("samples", samples, 1), require.integer("seed", seed, 0, 2**64 - 1)
+    threads = fit.get("threads")
     settings = {"start": labelled, "b": b, "how": how, "samples": samples, "seed": seed, "pool": len(x),
                 "score": getattr(score, "__name__", score), "data": fingerprint(x, x_test),
-                "model": said(dict(model.net.layers), model.prior, model.likelihood),
+                "model": said(dict(model.net.layers), model.prior, model.likelihood), "omega": "one a pass",
                 "fit": said({name: value for name, value in sorted(fit.items()) if name not in FREE})}
     done = [] if record is None else recorded(record, settings)
     number = 0
@@ -63,11 +64,11 @@ def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b
         if number == len(done):
             trained = BayesianNetwork(model.net, model.prior, model.likelihood)
             trained.fit(x[labelled], y[labelled], seed=seed, **fit)
-            found = trained.predict(x_test, samples=samples, seed=seed).score(y_test)
+            found = trained.predict(x_test, samples=samples, seed=seed, threads=threads).score(y_test)
             rest, chosen = np.setdiff1d(np.arange(len(x)), labelled), []
             if len(rest):
                 p = (ANY.repeat(len(rest), axis=1) if how == "random"
-                     else passes(trained, x[rest], samples, seed))
+                     else passes(trained, x[rest], samples, seed, threads))
                 own = Key(seed).derive(f"round {number}").seed
                 chosen = rest[select(score, p, min(b, len(rest)), how, own)].tolist()
             done.append(Round(number, labelled, found["error"], found["nll"], chosen))
@@ -80,10 +81,11 @@ def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b
         number += 1
 
 
-def passes(model: BayesianNetwork, x: np.ndarray, samples: int, seed: int, size: int = 4096) -> np.ndarray:
+def passes(model: BayesianNetwork, x: np.ndarray, samples: int, seed: int, threads: int | None = None,
+           size: int = 4096) -> np.ndarray:
     """p(y | x, omega_t), (T, N, C), with omega_t the same for all x; in pieces, as convolutions are large."""
-    made = [model.predict(x[i:i + size], samples=samples, seed=seed, shared=True, keep_samples=True).samples
-            for i in range(0, len(x), size)]
+    options = {"samples": samples, "seed": seed, "shared": True, "keep_samples": True, "threads": threads}
+    made = [model.predict(x[i:i + size], **options).samples for i in range(0, len(x), size)]
     return model.likelihood.expected(np.concatenate(made, axis=1).astype(np.float64))
 
 
