@@ -17,11 +17,10 @@ from numpy.typing import DTypeLike
 from .. import require
 from ..own import settle
 from ..registry import Registered, check
+from .initial import INITS, initial
 from .noise import Delta, Noise, check_noise
 from .place import Inputs, Place, check_place
 from .weight_noise import Local, Weights
-
-INITS = ("xavier", "he", "lecun")
 
 
 class ShapeError(require.InputError):
@@ -150,20 +149,18 @@ class Layer(Registered, kind="layer"):
         """The same layer with z = 1."""
         return replace(self, noise=Delta()) if self.noisy else self
 
+    # For `minibayes.compress`, which takes units out.
+    def origin(self, shape: tuple) -> np.ndarray | None:
+        """Of each unit that comes out, the one of shape[-1] that alone makes it, at all places; or None."""
+        return None
+
+    def of_size(self, inputs: int, outputs: int) -> "Layer | None":
+        """The same layer with fewer units, M (outputs, ..., inputs) and b (outputs,); None: it keeps all."""
+        return None
+
     def hard(self) -> "Layer":
         """The same layer, same parameters, with its noise's `hard`."""
         return self if self.noise.hard() is self.noise else replace(self, noise=self.noise.hard())
-
-
-def initial(rng: np.random.Generator, shape: tuple, fan_in: int, fan_out: int, init: str, mean: float,
-            dtype: DTypeLike) -> np.ndarray:
-    """M with E[W] = E[z] M ~ U[-a, a], so that the mean weights start with the variance the scheme asks for.
-
-    a^2 = 6/(fan_in + fan_out) (xavier: Glorot and Bengio 2010), 6/fan_in (he: He et al. 2015), 3/fan_in
-    (lecun: also the "xavier" filler of Caffe, which the paper's solvers use).
-    """
-    a2 = {"xavier": 6 / (fan_in + fan_out), "he": 6 / fan_in, "lecun": 3 / fan_in}[init]
-    return (rng.uniform(-1, 1, shape) * np.sqrt(a2) / mean).astype(dtype)
 
 
 class Linear(Layer):
@@ -224,6 +221,9 @@ class Dense(Linear):
 
     def fans(self) -> tuple[int, int]:
         return self.n_in, self.n_out
+
+    def of_size(self, inputs: int, outputs: int) -> "Dense":
+        return replace(self, n_in=inputs, n_out=outputs)
 
     def flops(self, shape: tuple) -> int:
         return 2 * self.n_in * self.n_out * int(np.prod(shape[:-1]))

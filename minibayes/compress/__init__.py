@@ -1,0 +1,20 @@
+"""Fewer weights, fewer values, fewer bytes: what of a network must be stored, and a network without the rest.
+
+    made = compress.compress(net, params, how=(compress.LogAlpha(3), compress.DirichletProcess()))
+    print(made.table)
+    mb.BayesianNetwork(made.net, prior, likelihood, made.params).save("small.npz", compact=True)
+
+A draw from a Dirichlet process with a continuous base measure is discrete: weights drawn from it share
+values, and only the values and who has which need be stored.
+
+A step of one's own is a class with `apply`: see `Step`.
+"""
+
+from .compressed import Compressed, compress
+from .prune import LogAlpha, SignalToNoise
+from .share import AtRandom, DirichletProcess, KMeans
+from .shrink import smaller
+from .step import Step, Weights
+
+__all__ = ["AtRandom", "Compressed", "DirichletProcess", "KMeans", "LogAlpha", "SignalToNoise", "Step",
+           "Weights", "compress", "smaller"]
