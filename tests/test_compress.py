@@ -15,7 +15,6 @@ from minibayes.compress.step import of_network
 from minibayes.kernels import seating
 
 
-
 def in_python(name):
     functions = {n: getattr(f, "py_func", f) for n, f in vars(seating).items()}
     functions |= {n: types.FunctionType(f.__code__, functions) for n, f in functions.items() if isinstance(f, types.FunctionType)}
@@ -152,7 +151,8 @@ def test_k_means_is_a_fixed_point_and_finds_clusters():
     assert np.allclose([x[found == v].mean() for v in values], values, rtol=1e-9)
 
 
-@pytest.mark.parametrize("step", [compress.KMeans(4), compress.AtRandom(4), compress.DirichletProcess(std=0.2), compress.DirichletProcess(blur=3)])
+@pytest.mark.parametrize("step", [compress.KMeans(4), compress.AtRandom(4), compress.DirichletProcess(std=0.2),
+                                  compress.DirichletProcess(blur=3)])
 def test_shared_values_are_few_and_zeros_stay(step):
     net, params = noisy_model()
     made = compress.compress(net, params, (compress.LogAlpha(0), step), seed=3)
@@ -307,6 +307,27 @@ def test_a_step_of_ones_own_and_what_is_stored(tmp_path):
 def test_one_clear_error(call, message):
     with pytest.raises(InputError, match=message):
         call(*noisy_model())
+
+
+@pytest.mark.parametrize("inner", [nn.Adam(0.01), nn.SGD(0.05, momentum=0.9)])
+@pytest.mark.parametrize("plain", [False, True])
+def test_training_on_keeps_zeros_and_ties(inner, plain):
+    net, params = noisy_model()
+    made = compress.compress(net, params, (compress.LogAlpha(0), compress.KMeans(3)))
+    x, y = np.random.default_rng(0).standard_normal((60, 6)), np.arange(60) % 3
+    model = mb.BayesianNetwork(made.net, params=made.params)
+    model.fit(x, y, epochs=3, params=made.params, optimizer=compress.tied(made.params, inner), plain=plain)
+    for name in made.params:
+        before, after = made.params[name]["M"], model.params[name]["M"]
+        assert ((before == 0) == (after == 0)).all() and (before != after).any()
+        assert len(np.unique(after)) == len(np.unique(before)) == len(set(zip(before.ravel(), after.ravel(), strict=True)))
+
+
+def test_a_tied_gradient_is_the_derivative_in_the_value():
+    rng = np.random.default_rng(0)
+    M, g = rng.integers(0, 3, (4, 5)).astype(float), rng.standard_normal((4, 5))
+    made = compress.tied({"a": {"M": M, "b": np.ones(4)}}, nn.SGD(1.0)).summed("a", "M", g)
+    assert np.allclose(made, sum((M == v) * g[M == v].sum() for v in (1, 2)))
 
 
 # ------------------------------------------------------------------------------------------------------------ HashedNets
