@@ -1,4 +1,4 @@
-"""Arrays as few bytes, and the same arrays again, bit for bit: zeros, shared values and exponents cost what they tell.
+"""Arrays as few bytes, and the same arrays again, bit for bit: what is alike costs little.
 
 A matrix of which few numbers differ is written as its distinct values and, for each entry, which of them it
 is; any other as its numbers, of which sign and exponent are coded and the other bits stand as they are. Zeros
@@ -94,7 +94,8 @@ def read(data: bytes, at: int, shape: tuple, dtype: str) -> tuple[np.ndarray, in
     if looked < length:
         raise ValueError(f"{length - looked} bytes of a record are left over")
     if raw:
-        bits = np.where(code != 0, ((code - np.uint64(1)) << np.uint64(low)) | rest, np.uint64(0)).astype(word)
+        bits = ((code - np.uint64(1)) << np.uint64(low)) | rest
+        bits = np.where(code != 0, bits, np.uint64(0)).astype(word)
     else:
         values = np.frombuffer(data, np.dtype(word).newbyteorder("<"), count, at).astype(word)
         if code.size and code.max() > count:

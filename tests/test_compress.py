@@ -10,6 +10,7 @@ import pytest
 import minibayes as mb
 from minibayes import InputError, bayes, checks, compress, kernels, nn
 from minibayes.bayes import sparsity
+from minibayes.claims import sharing
 from minibayes.compress import share
 from minibayes.compress.step import of_network
 from minibayes.kernels import seating
@@ -114,6 +115,21 @@ def test_it_finds_the_values_that_were_there():
     assert len(set(zip(label, which, strict=True))) == 4 == len(set(label))
 
 
+@pytest.mark.parametrize("mistake, caught", [
+    ("alpha", {"sharing-expected-values", "sharing-partitions"}), ("r", {"sharing-partitions"}), ("code", {"sharing-code-length"})])
+def test_the_claims_catch_what_they_are_there_for(mistake, caught, monkeypatch):
+    """A new table counted twice; precisions taken for variances; symbols that are coded as fair coins."""
+    true, encode = kernels.restaurant, kernels.encode
+    if mistake == "alpha":
+        monkeypatch.setattr(kernels, "restaurant", lambda w, r, alpha, *rest: true(w, r, 2 * alpha, *rest))
+    elif mistake == "r":
+        monkeypatch.setattr(kernels, "restaurant", lambda w, r, *rest: true(w, np.where(r > 0, 1 / np.maximum(r, 1e-9), 0), *rest))
+    else:
+        monkeypatch.setattr(kernels, "encode", lambda code, rest, depth, extra, out: encode(code, code - 1, 0, depth, out))
+    measured = sharing.number_of_values, sharing.sweep_keeps_the_posterior, sharing.code_is_evidence
+    assert {f.name for function in measured for f in function() if not f.passed} == caught
+
+
 # ------------------------------------------------------------------------------------------------------- pruning, sharing
 
 def noisy_model(seed=0):
@@ -146,7 +162,9 @@ def test_k_means_is_a_fixed_point_and_finds_clusters():
     assert np.allclose(found, np.repeat([x[:30].mean(), x[30:60].mean(), x[60:].mean()], 30), rtol=1e-12)
     x = rng.standard_normal(400)
     found = compress.KMeans(7).apply({("a", "M"): compress.Weights(x.reshape(20, 20), None)}, nn.Key(0))["a", "M"].ravel()
+    part = compress.KMeans(7 / 400).apply({("a", "M"): compress.Weights(x.reshape(20, 20), None)}, nn.Key(0))["a", "M"].ravel()
     values = np.unique(found)
+    assert len(values) == 7 and (part == found).all()
     assert len(values) == 7 and (np.abs(x[:, None] - values).argmin(axis=1) == np.searchsorted(values, found)).all()
     assert np.allclose([x[found == v].mean() for v in values], values, rtol=1e-9)
 

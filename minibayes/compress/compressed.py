@@ -60,7 +60,10 @@ class Compressed(NamedTuple):
 
     @property
     def fewer_bits(self) -> float:
-        """32 n/sum (n H(index) + 32 K), biases not counted: the published way, a bound no file quite meets."""
+        """32 n/sum (n H(index) + 32 K), biases not counted: the published way.
+
+        A file may take fewer: its code knows that some rows and columns have more zeros than others.
+        """
         bits = sum(row.bits for row in self.rows)
         return 32 * sum(row.weights for row in self.rows) / bits if bits else np.inf
 
@@ -75,13 +78,13 @@ class Compressed(NamedTuple):
                   f"{row.left:,}", f"{row.values:,}", f"{row.fewer_weights:.1f}",
                   f"{32 * row.weights / row.bits:.1f}" if row.bits else "inf", f"{row.packed:,}")
                  for row in self.rows]
-        lines.append(("others", f"{self.others[0]:,}", f"{self.others[1]:,}", f"{self.others[1]:,}", "", "", "",
-                      f"{self.others[2]:,}"))
+        before, after, packed = (f"{number:,}" for number in self.others)
+        lines.append(("others", before, after, after, "", "", "", packed))
         count = sum(row.weights for row in self.rows) + self.others[0]
         return Table("What is stored", ("", "before", "after", "not 0", "values", "x fewer weights",
                                         "x fewer bits", "bytes"), lines,
-                     f"{self.fewer_weights:.1f} x fewer weights, {self.fewer_bits:.1f} x fewer bits (n H(index) "
-                     f"+ 32 K, without biases); coded {self.packed:,} bytes of {4 * count:,} with them")
+                     f"{self.fewer_weights:.1f} x fewer weights, {self.fewer_bits:.1f} x fewer bits "
+                     f"(n H(index) + 32 K, without biases); {self.packed:,} bytes of {4 * count:,} with them")
 
 
 @usual
@@ -90,7 +93,7 @@ def compress(net: Network, params: Mapping, how: object = LogAlpha(), seed: int 
 
     net, params: an nn.Network and its parameters; its noise says what each weight is worth, and is then gone.
     how: a step or a tuple of them, in their order: LogAlpha(threshold) by default, SignalToNoise(share);
-         KMeans(count), DirichletProcess(alpha), AtRandom(count); or a `Step` of one's own. () takes no weight.
+         KMeans(count), DirichletProcess(alpha), AtRandom(count); or a `Step` of one's own. () is none.
     seed: of the Gibbs sweeps and of AtRandom, 0 by default.
 
     Rows and columns of zeros leave the matrices: see `smaller`. The outputs are those of the network with

@@ -30,28 +30,39 @@ class Share(Step):
         raise NotImplementedError
 
 
+def check_count(count: float) -> float:
+    """A number of values, or below 1 a share of the weights of the matrix, zeros too."""
+    if isinstance(count, float) and count < 1:
+        return require.real("count", count, 0, 1, open_low=True, open_high=True)
+    return require.integer("count", count, 1)
+
+
+def how_many(count: float, w: Weights) -> int:
+    return count if count >= 1 else max(1, round(count * w.mean.size))
+
+
 @dataclass(frozen=True)
 class KMeans(Share):
     """The K values with the least sum of (w - theta)^2, to a local minimum: Lloyd, from evenly spaced ones.
 
     As in Deep Compression (Han, Mao and Dally, arXiv 1510.00149).
 
-    count: K, 16 by default.
+    count: K, 16 by default; below 1 the share of the matrix, 1/64 is a value for 64 weights.
     iterations: at most so many, 100 by default.
     """
 
-    count: int = 16
+    count: float = 16
     iterations: int = 100
 
     def __post_init__(self):
-        settle(self, count=require.integer("count", self.count, 1),
+        settle(self, count=check_count(self.count),
                iterations=require.integer("iterations", self.iterations, 1))
 
     def values(self, name: str, w: Weights, key: Key) -> np.ndarray:
         x = w.mean[w.kept]
         ordered = np.sort(x)
         sums = np.concatenate([[0], np.cumsum(ordered)])
-        theta = np.linspace(ordered[0], ordered[-1], self.count)
+        theta = np.linspace(ordered[0], ordered[-1], how_many(self.count, w))
         for _ in range(self.iterations):
             ends = np.searchsorted(ordered, (theta[1:] + theta[:-1]) / 2)       # where the nearest changes
             ends = np.concatenate([[0], ends, [len(ordered)]])
@@ -70,19 +81,20 @@ class AtRandom(Share):
     Of a trained network nothing is left by it. HashedNets (Chen et al., arXiv 1504.04788) are trained with
     their ties: `nn.Hashed`.
 
-    count: values, 16 by default.
+    count: values, 16 by default; below 1 the share of the matrix.
     """
 
-    count: int = 16
+    count: float = 16
 
     def __post_init__(self):
-        settle(self, count=require.integer("count", self.count, 1))
+        settle(self, count=check_count(self.count))
 
     def values(self, name: str, w: Weights, key: Key) -> np.ndarray:
         x = w.mean[w.kept]
-        label = (key.uniform((len(x),), Rows.of(key, len(x), dtype=np.float64)) * self.count).astype(np.int64)
-        n = np.maximum(np.bincount(label, minlength=self.count), 1)
-        return (np.bincount(label, x, self.count) / n)[label]
+        count = how_many(self.count, w)
+        label = (key.uniform((len(x),), Rows.of(key, len(x), dtype=np.float64)) * count).astype(np.int64)
+        n = np.maximum(np.bincount(label, minlength=count), 1)
+        return (np.bincount(label, x, count) / n)[label]
 
 
 @dataclass(frozen=True)
@@ -117,8 +129,7 @@ class DirichletProcess(Share):
     def values(self, name: str, w: Weights, key: Key) -> np.ndarray:
         x, v = w.mean[w.kept], float(np.mean(w.mean[w.kept] ** 2))
         if w.sd is None and self.std is None:
-            raise require.InputError(f"std must be given, as {name} has no noise on each weight, or all steps "
-                                     "must be for layers that have")
+            raise require.InputError(f"std must be given, as {name} has no noise on each weight")
         s = w.sd[w.kept] if self.std is None else np.full(len(x), self.std * v**0.5)
         r = 1 / np.maximum(self.blur * s, 1e-6 * v**0.5) ** 2
         label = partition(x, r, self.alpha, 1 / v, self.sweeps, key)

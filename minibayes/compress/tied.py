@@ -1,4 +1,4 @@
-"""dL/dtheta_k = sum of dL/dw_ij over the weights of value k: what is left is trained with its zeros and ties."""
+"""dL/dtheta_k = sum of dL/dw_ij over the weights of value k: what is left is trained, zeros and ties kept."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ class Tied(Optimizer):
 
     rate: float = field(default=1.0, init=False, repr=False)
     inner: Optimizer = None
-    ties: dict = field(default=None, repr=False)  # {layer: {param: (which value each has, which of them is 0)}}
+    ties: dict = field(default=None, repr=False)  # {layer: {param: (which value, the 0s)}}
 
     def __post_init__(self):
         check_optimizer(self.inner)
