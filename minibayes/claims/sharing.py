@@ -69,7 +69,7 @@ def posterior(every: np.ndarray) -> np.ndarray:
 
 @claim("sharing-partitions")
 def sweep_keeps_the_posterior() -> list[Finding]:
-    """Collapsed Gibbs: begun from the posterior over the 15 partitions of four weights, a sweep ends there."""
+    """Collapsed Gibbs: begun from the posterior over 15 partitions of four weights, a sweep ends in it."""
     every, rng = partitions(len(W)), np.random.default_rng(1)
     q, found = posterior(every), np.zeros(len(every))
     for start, u in zip(rng.choice(len(every), DRAWS, p=q), rng.random((DRAWS, len(W))), strict=True):

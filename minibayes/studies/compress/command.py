@@ -13,10 +13,10 @@ STEP = {"mlp": 0.028, "lenet": 0.11}  # seconds of a step of sparse variational 
 class Compress(Study, name="compress", about="how few bytes does a network need? pruned and shared, error "
                "against files on disk; compress.png, compress.json"):
     counts = {"images": Count("N", "training images", 500, 60_000)}
-    full = {"images": 60_000, "dense_epochs": {"mlp": 8, "lenet": 3},
-            "sparse_epochs": {"mlp": 40, "lenet": 6}, "more_epochs": {"mlp": 3, "lenet": 1},
+    full = {"nets": ["mlp", "lenet"], "images": 60_000, "dense_epochs": {"mlp": 8, "lenet": 3},
+            "sparse_epochs": {"mlp": 40, "lenet": 8}, "more_epochs": {"mlp": 3, "lenet": 1},
             "random_images": 6000, "random_epochs": 80}
-    quick = {"images": 6000, "dense_epochs": {"mlp": 6, "lenet": 2},
+    quick = {"nets": ["mlp", "lenet"], "images": 6000, "dense_epochs": {"mlp": 6, "lenet": 2},
              "sparse_epochs": {"mlp": 25, "lenet": 4}, "more_epochs": {"mlp": 3, "lenet": 1},
              "random_images": 2000, "random_epochs": 40}
 
@@ -25,7 +25,7 @@ class Compress(Study, name="compress", about="how few bytes does a network need?
         if progress:
             tell(f"about {max(1, round(seconds(settings) / 60))} min on two cores")
         rows = []
-        for kind in ("mlp", "lenet"):
+        for kind in settings["nets"]:
             points, more = Points(trainer, kind, threads), settings["more_epochs"][kind]
             dense = trainer.dense(kind)
             points.dense(dense)
@@ -34,7 +34,7 @@ class Compress(Study, name="compress", about="how few bytes does a network need?
                 points.hashed()
                 points.by_noise(trainer.mean_field(), (0.5, 0.75, 0.9, 0.95, 0.98))
             sparse = trainer.sparse(kind)
-            kept = points.pruned(sparse, (3.0, 2.0, 1.0) if kind == "mlp" else (3.0, 2.0), more)
+            kept = points.pruned(sparse, more)
             points.both(sparse, kept, more / 3)
             rows += points.rows
         drawn = trainer.random_labels()
@@ -57,4 +57,4 @@ def seconds(settings: dict) -> float:
     images = settings["images"]
     steps = {"mlp": settings["sparse_epochs"]["mlp"] * images / 250,
              "lenet": settings["sparse_epochs"]["lenet"] * images / 200}
-    return 1.5 * sum(STEP[kind] * count for kind, count in steps.items())
+    return 1.5 * sum(STEP[kind] * steps[kind] for kind in settings["nets"])

@@ -15,6 +15,8 @@ LOG_STD = {"mlp": -3.5, "lenet": -4.0}
 BATCH = 100  # of what is not sparse
 PRIOR = 10.0  # length-scale of mean field's normal prior: weights of 0.1
 HASHED = (1 / 64, 1 / 16)  # values for each weight
+MATRICES = {"mlp": 266_200, "lenet": 430_500}  # weights of the dense networks
+WEIGHTS = {"mlp": 266_610, "lenet": 431_080}  # with their biases
 NAMES = {"mlp": "784-300-100-10", "lenet": "LeNet 20-50-500-10"}
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from ... import compress, nn
 from ...estimators import load
 from ...model import BayesianNetwork
-from .networks import HASHED, Trainer
+from .networks import HASHED, MATRICES, Trainer
 
+THRESHOLDS = {"mlp": (3.0, 2.0, 1.0), "lenet": (3.0, 2.0)}
 THRESHOLD = 2.0  # log alpha at which what is shared was pruned
 SHARED = {"k-means, 8": compress.KMeans(8), "k-means, 16": compress.KMeans(16),
           "k-means, 32": compress.KMeans(32),
@@ -38,8 +39,10 @@ class Points:
         error = read.predict(self.trainer.x_test[self.kind], rule="weight-averaging",
                              threads=self.threads).error(self.trainer.y_test)
         row = {"net": self.kind, "family": family, "name": name, "bytes": size, "error": error}
-        if made is not None:
-            row |= {"fewer_weights": finite(made.fewer_weights), "fewer_bits": finite(made.fewer_bits),
+        if made is not None:  # against the network that it all began with
+            left, bits = sum(r.left for r in made.rows), sum(r.bits for r in made.rows)
+            row |= {"fewer_weights": MATRICES[self.kind] / left if left else None,
+                    "fewer_bits": 32 * MATRICES[self.kind] / bits if bits else None,
                     "values": [r.values for r in made.rows]}
         self.rows.append(row)
 
@@ -52,10 +55,7 @@ class Points:
         if epochs and math.isfinite(made.fewer_weights):
             rate = MORE_RATE if family == "pruned" else MORE_RATE / 2
             model = self.trainer.fit(self.kind, made.net, epochs, "more", rate=rate, params=made.params)
-            again = compress.compress(model.net, model.params, ())
-            fewer = made.fewer_weights  # of the network before
-            self.add(model, family, f"{name}, trained on", again)
-            self.rows[-1]["fewer_weights"] = fewer
+            self.add(model, family, f"{name}, trained on", compress.compress(model.net, model.params, ()))
         return model
 
     def dense(self, model: BayesianNetwork) -> None:
@@ -68,10 +68,10 @@ class Points:
             self.step(model.net, model.params, how, "shared", name, epochs)
         self.step(model.net, model.params, compress.AtRandom(1 / 64), "shared", "at random, 1/64")
 
-    def pruned(self, model: BayesianNetwork, thresholds: tuple, epochs: float) -> BayesianNetwork:
+    def pruned(self, model: BayesianNetwork, epochs: float) -> BayesianNetwork:
         """By log alpha, each trained on; the one at THRESHOLD."""
         kept = None
-        for at in thresholds:
+        for at in THRESHOLDS[self.kind]:
             found = self.step(model.net, model.params, compress.LogAlpha(at), "pruned", f"log alpha > {at:g}",
                               epochs)
             kept = found if at == THRESHOLD else kept
@@ -93,7 +93,3 @@ class Points:
     def hashed(self) -> None:
         for share in HASHED:
             self.add(self.trainer.hashed(share), "hashed", f"1/{round(1 / share)} of the values, at random")
-
-
-def finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
