@@ -316,6 +316,9 @@ def test_a_step_of_ones_own_and_what_is_stored(tmp_path):
     (lambda n, p: compress.compress(n, p, "prune"), "how must be a step"),
     (lambda n, p: compress.compress(n, p, (compress.LogAlpha(), 3)), "how must be a step"),
     (lambda n, p: compress.compress(n, p, seed=-1), "seed must be"),
+    (lambda n, p: compress.compress(n, {"a": p["a"]}), "params must have the shapes"),
+    (lambda n, p: compress.smaller(n, {"a": 3}), "params must be"),
+    (lambda n, p: compress.compress("net", p), "net must be an nn.Network"),
     (lambda n, p: compress.SignalToNoise(1), "share must be"),
     (lambda n, p: compress.KMeans(0), "count must be"),
     (lambda n, p: compress.AtRandom(1.5), "count must be"),
@@ -325,6 +328,28 @@ def test_a_step_of_ones_own_and_what_is_stored(tmp_path):
 def test_one_clear_error(call, message):
     with pytest.raises(InputError, match=message):
         call(*noisy_model())
+
+
+@pytest.mark.parametrize("net", [
+    nn.Network(e=nn.Embedding(9, 4, noise=nn.Bernoulli(0.5)), g=nn.GRU(4, 5, noise=nn.Bernoulli(0.5)), d=nn.Dense(5, 3)),
+    nn.Network((5, 4), a=nn.Dense(4, 6, noise=nn.Concrete(0.8)), l=nn.LSTM(6, 5), d=nn.Dense(5, 3))])
+def test_layers_that_keep_their_units(net):
+    """Embedding, GRU and LSTM: their matrices are shared, no unit of theirs is taken."""
+    made = compress.compress(net, net.init(0), compress.KMeans(4))
+    assert made.net.param_shapes() == net.without_noise().param_shapes()
+    assert all(row.values <= 4 for row in made.rows)
+    mb.BayesianNetwork(made.net, params=made.params)
+
+
+def test_training_on_resumes(tmp_path):
+    net, params = noisy_model()
+    made = compress.compress(net, params, compress.KMeans(3))
+    x, y = np.random.default_rng(0).standard_normal((60, 6)), np.arange(60) % 3
+    models = [mb.BayesianNetwork(made.net) for _ in range(2)]
+    for model, epochs in ((models[0], 2), (models[0], 4), (models[1], 4)):
+        model.fit(x, y, epochs=epochs, params=made.params, optimizer=compress.tied(made.params, nn.Adam(0.01)),
+                  checkpoint=tmp_path / f"{models.index(model)}.npz")
+    assert all((models[0].params[n]["M"] == models[1].params[n]["M"]).all() for n in "ab")
 
 
 @pytest.mark.parametrize("inner", [nn.Adam(0.01), nn.SGD(0.05, momentum=0.9)])

@@ -40,7 +40,7 @@ LOOKS_AT = GROUND | {
     "parameters.py": {"require.py"},
     "model.py": {"nn", "bayes", "fast", "require.py", "storage.py", "training.py", "progress.py", "scale.py", "reports.py",
                  "parameters.py"},
-    "compress": {"nn", "bayes", "kernels", "packing.py"},
+    "compress": {"nn", "bayes", "kernels", "packing.py", "parameters.py"},
     "active": {"nn", "require.py", "files.py", "checkpoint.py", "model.py"},
     "last_layer.py": {"nn", "bayes", "require.py", "model.py"},
     "ensemble.py": {"nn", "bayes", "require.py", "model.py"},

@@ -8,9 +8,11 @@ import numpy as np
 from .. import packing, require
 from ..floats import usual
 from ..nn import Key, Network
+from ..nn.network import check_network
+from ..parameters import checked
 from ..tables import Table
 from .prune import LogAlpha
-from .shrink import smaller
+from .shrink import shrunk
 from .step import check_steps, of_network
 
 
@@ -100,12 +102,13 @@ def compress(net: Network, params: Mapping, how: object = LogAlpha(), seed: int 
     these zeros, to rounding.
     """
     steps, key = check_steps(how), Key(require.integer("seed", seed, 0, 2**64 - 1)).derive("compress")
+    params = checked("params", params, check_network(net).param_shapes())
     weights = of_network(net, params)
     for number, step in enumerate(steps):
         changed = step.apply(weights, key.of(str(number)))
         weights = {at: w._replace(mean=changed.get(at, w.mean)) for at, w in weights.items()}
     mean = means(net, params, weights)
-    small, few = smaller(net, mean)
+    small, few = shrunk(net.without_noise(), mean)
     rows = tuple(measured(f"{name}/{p}", net.param_shapes()[name][p], few[name][p]) for name, p in weights)
     rest = [a for name, group in few.items() for p, a in group.items() if (name, p) not in weights]
     before = sum(a.size for name, group in mean.items() for p, a in group.items() if (name, p) not in weights)

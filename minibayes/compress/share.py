@@ -110,13 +110,14 @@ class DirichletProcess(Share):
 
     alpha: of the prior a value is new with probability alpha/(alpha + i); 1 by default.
     sweeps: of Gibbs, 10 by default.
-    blur: what s is multiplied by, 1 by default: above 1 fewer values.
+    blur: what s is multiplied by, 0.3 by default: more of it gives fewer values. At 1 each weight moves by
+          about its s, as under q, but not on its own: those of one value move together, and it adds up.
     std: s of all weights, in units of the root of v; None by default: of q, whose noise must be on weights.
     """
 
     alpha: float = 1.0
     sweeps: int = 10
-    blur: float = 1.0
+    blur: float = 0.3
     std: float | None = None
 
     def __post_init__(self):

@@ -15,17 +15,27 @@ import numpy as np
 
 from .. import require
 from ..nn import Network
+from ..nn.network import check_network
+from ..parameters import checked
 
 PROBES = 4  # random inputs on which the smaller network is compared
 
 
 def smaller(net: Network, params: Mapping) -> tuple[Network, dict]:
-    """(the network without noise and idle units, its parameters); all units stay where no shape is known."""
+    """(the network without noise and idle units, its parameters M and b as they are, with those units gone).
+
+    All units stay in a network that does not know its input shape.
+    """
+    params = checked("params", params, check_network(net).param_shapes())
     plain = net.without_noise()
-    full = {name: {p: np.asarray(a) for p, a in group.items() if p in plain.layers[name].param_shapes()}
-            for name, group in params.items()}
+    return shrunk(plain, {name: {p: params[name][p] for p in group}
+                          for name, group in plain.param_shapes().items()})
+
+
+def shrunk(plain: Network, full: dict) -> tuple[Network, dict]:
+    """The same of a network without noise, whose parameters these are."""
     own = {name: {p: a.copy() for p, a in group.items()} for name, group in full.items()}
-    if net.input_shape is None:
+    if plain.input_shape is None:
         return plain, own
     kept = {}  # {layer: which of its units stay}
     found = pairs(plain, own)
