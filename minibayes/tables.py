@@ -56,7 +56,9 @@ def network(net: Any, title: str = "") -> Table:
         before, after = shapes.get(name, (None, None))
         flops = layer.flops(before) if known else 0
         total += flops
-        noise, place = (repr(layer.noise), repr(layer.place).removesuffix("()")) if layer.noisy else ("", "")
+        noise, place = repr(layer.noise) if layer.noisy else "", ""
+        if layer.noisy and layer.noisy_params:  # else the noise is of no weights, and of no place
+            place = repr(layer.place).removesuffix("()")
         rows.append((name, type(layer).__name__, shape_of(after), noise, place,
                      f"{counts[name]:,}" if name in counts else "", mega(flops) if flops else ""))
     rows.append(("in all", "", "", "", "", f"{sum(counts.values()):,}", mega(total) if known else "?"))

@@ -4,12 +4,14 @@ It looks at nn; nn never looks back. To add one of your own, subclass `Likelihoo
 KL of a noise under a prior with `kl.rule`.
 """
 
-from . import kl, posterior, rules, sparsity, text
+from . import codes, kl, posterior, rules, sparsity, text
+from .bernoulli import Bernoulli
 from .likelihood import Categorical, Likelihood
 from .objective import Objective
 from .predictive import ZeroVarianceWarning
 from .prior import LogUniform, Normal, Prior, WeightDecay
 from .regression import Gaussian, Heteroscedastic
 
-__all__ = ["Categorical", "Gaussian", "Heteroscedastic", "Likelihood", "LogUniform", "Normal", "Objective",
-           "Prior", "WeightDecay", "ZeroVarianceWarning", "kl", "posterior", "rules", "sparsity", "text"]
+__all__ = ["Bernoulli", "Categorical", "Gaussian", "Heteroscedastic", "Likelihood", "LogUniform", "Normal",
+           "Objective", "Prior", "WeightDecay", "ZeroVarianceWarning", "codes", "kl", "posterior", "rules",
+           "sparsity", "text"]

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from .. import require
 from ..floats import usual
 from ..nn import Key
-from . import kl
+from . import codes, kl
 from .objective import Objective
 
 
@@ -80,16 +80,22 @@ def explain(model: object, x: ArrayLike, y: ArrayLike, *, num_data: int | None =
     N = B if num_data is None else require.integer("num_data", num_data, B)
     eps = net.draw(Key(seed).derive("explain"), x.shape, dtype=x.dtype)
     found = Objective(net, model.prior, model.likelihood, N).terms(params, x, y, eps)
-    scale = "" if N == B else "N/B "
+    scale, code = "" if N == B else "N/B ", []
+    if net.code:
+        _, caches = net.forward(params, x, net.z(params, eps))
+        value = N * float(codes.kl(*net.law(caches))[0].mean(dtype="float64"))
+        code = [Term(f"code[{net.code}]", f"{scale}sum_n KL(q(h_n | x_n) || p(h))", value, "nats",
+                     note="of each datum: 1/2 (m^2 + s^2 - 1) - log s")]
+    data = N * found.nll - sum(term.value for term in code)
     out = [Term(name, formula, value, "nats", note=note)
-           for name, formula, value, note in model.likelihood.data_terms(scale, N, K, N * found.nll)]
+           for name, formula, value, note in model.likelihood.data_terms(scale, N, K, data)] + code
     of_kl = kl.named(net, params, model.prior)
     for layer, group in of_kl.items():
         out += [Term(f"kl[{layer}/{t.name}]", t.formula, t.value, "nats", note=t.note) for t in group]
     out += [
         Term("KL", "the sum of the kl lines", found.kl, "nats", "sum", "KL(q || p) up to C"),
         *constants(model),
-        Term("L-hat", "data + KL", found.total, "nats", "sum",
+        Term("L-hat", "data + KL" if not code else "data + code + KL", found.total, "nats", "sum",
              "one draw of omega-hat; its mean over draws is L(theta)"),
         Term("L-hat/N", "what training minimises", found.per_datum, "nats per datum", "sum"),
         Term("N", "examples in the data set", float(N), "", "setting"),

@@ -35,7 +35,8 @@ class Likelihood(Registered, kind="likelihood"):
     `minibayes.checks.likelihood` grades what was written.
     """
 
-    support = "real"  # what numbers y may be: "real", "positive", "unit" (0 to 1) or "count"; or "label"
+    support = "real"  # what numbers y may be: "real", "positive", "unit" (0 to 1), "count" or "binary" (0
+    # or 1); or "label"
     normal = False  # whether p(y | f) is normal, with the moments of `mean_and_variance`: quantiles ask
     redraws = True  # whether `prediction` uses log_density: it keeps copies of x and theta to draw from again
 
@@ -54,6 +55,10 @@ class Likelihood(Registered, kind="likelihood"):
         """(-log p(y_n | f_n), df): nats, (B,), with every constant; its derivative in f, (B, K)."""
         raise NotImplementedError(f"{type(self).__name__} must have nll(f, y)")
 
+    def counted(self, nats: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """What else each datum costs, (B, ...), as often as the datum counts: once, unless it is weighted."""
+        return nats
+
     def mean_and_variance(self, f: np.ndarray) -> tuple:
         """E[y | f], Var[y | f] for f (..., K): (..., K'), or one number for a variance that is constant."""
         raise NotImplementedError(f"{type(self).__name__} must have mean_and_variance(f)")
@@ -62,6 +67,13 @@ class Likelihood(Registered, kind="likelihood"):
         """E[y | f] and the root of Var[y | f], which may be a number within range where its square is not."""
         mean, variance = self.mean_and_variance(f)
         return mean, np.sqrt(variance)
+
+    def draw(self, f: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """y ~ p(y | f), in the shape of E[y | f]; written here for a normal p(y | f)."""
+        if not self.normal:
+            raise NotImplementedError(f"{type(self).__name__} must have draw(f, rng)")
+        mean, std = self.mean_and_std(f)
+        return mean + std * rng.standard_normal(mean.shape).astype(mean.dtype)
 
     def expected(self, f: np.ndarray) -> np.ndarray:
         """What a prediction's mean is the mean of, for f (..., K): E[y | f]."""
@@ -134,6 +146,11 @@ class Categorical(Likelihood):
         """Class probabilities, softmax(f)."""
         e = np.exp(f - f.max(axis=-1, keepdims=True))
         return e / e.sum(axis=-1, keepdims=True)
+
+    def draw(self, f: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Labels, in the shape of f without its last axis."""
+        below = np.cumsum(self.expected(f), axis=-1)
+        return (rng.random((*f.shape[:-1], 1)) * below[..., -1:] >= below).sum(axis=-1)
 
     def summary(self, f: np.ndarray, weights: np.ndarray | None = None) -> CategoricalSummary:
         return CategoricalSummary(f, weights)

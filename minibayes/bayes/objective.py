@@ -12,7 +12,7 @@ from .. import require
 from ..floats import usual
 from ..nn.network import Network
 from ..own import fixed, settle
-from . import kl
+from . import codes, kl
 from .likelihood import Likelihood
 from .prior import Prior
 
@@ -24,7 +24,7 @@ class Terms:
     With kl_factor below 1, as in a warm-up, `total` and `per_datum` are *not the bound*.
     """
 
-    nll: float  # (1/B) sum_n -log p(y_n | f_n): nats per datum
+    nll: float  # (1/B) sum_n -log p(y_n | f_n), + KL(q(h_n | x_n) || p(h)) of a code: nats per datum
     kl: float  # KL(q || p) + constant: nats
     num_data: int  # N
     kl_factor: float = 1.0  # c
@@ -68,8 +68,10 @@ class Objective:
     @usual
     def terms(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict) -> Terms:
         """L-hat's terms for the minibatch (x, y) and the draw eps."""
-        f, _ = self.net.forward(params, x, self.net.z(params, eps))
+        f, caches = self.net.forward(params, x, self.net.z(params, eps))
         nll, _ = self.likelihood.nll(f, y)
+        if self.net.code:
+            nll = nll + codes.counted(self, caches, y)[0]
         return Terms(float(nll.mean(dtype=np.float64)), kl.value(self.net, params, self.prior), self.num_data)
 
     @usual
@@ -86,11 +88,17 @@ class Objective:
 
     def data_term(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict, batch: int,
                   **out) -> tuple[float, dict]:
-        """(sum_n -log p, its gradient / batch) of one shard of a minibatch of `batch` examples."""
+        """(sum_n -log p, its gradient / batch) of one shard of a minibatch of `batch` examples.
+
+        A code belongs to its datum, and so does its KL: it is in the sum.
+        """
         z = self.net.z(params, eps)                     # omega-hat = T(phi, eps)
         f, caches = self.net.forward(params, x, z)      # f_n = f(x_n, omega-hat)
         nll, df = self.likelihood.nll(f, y)             # -log p(y_n | f_n), and its derivative in f_n
         df = df * df.dtype.type(1 / batch)              # the mean over the minibatch
+        if self.net.code:                               # + KL(q(h_n | x_n) || p(h))
+            of_code, dlaw = codes.counted(self, caches, y)
+            nll, out["dlaw"] = nll + of_code, dlaw * dlaw.dtype.type(1 / batch)
         _, grads = self.net.backward(params, caches, df, want_dx=False, **out)
         grads = self.net.pull(params, eps, grads)       # dL/dz -> dL/dphi
         return float(np.add.reduce(nll, dtype=np.float64)), grads

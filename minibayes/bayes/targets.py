@@ -64,7 +64,27 @@ SUPPORTS = {
     "positive": (lambda y: y > 0, "positive numbers"),
     "unit": (lambda y: (y >= 0) & (y <= 1), "numbers in [0, 1]"),
     "count": (lambda y: (y >= 0) & (y == np.floor(y)), "counts, whole numbers from 0"),
+    "binary": (lambda y: (y == 0) | (y == 1), "0 or 1"),
 }
+
+
+def binary(name: str, y: ArrayLike, count: int, outputs: int) -> np.ndarray:
+    """y as uint8 (count, outputs), all 0 or 1; (count,) is taken for one output."""
+    _check_text(name, y)
+    y = require.array(name, y)
+    if y.ndim == 1 and outputs == 1:
+        y = y[:, None]
+    if y.shape != (count, outputs):
+        rows = y.ndim > 2 and y.shape == (count, *y.shape[1:]) and y[0].size == outputs
+        mend = f": give {name}.reshape(len({name}), -1)" if rows else ""
+        raise require.InputError(f"{name} must have shape ({count}, {outputs}), got {y.shape}{mend}")
+    good = (y == 0) | (y == 1)
+    if not good.all():
+        unit = y.dtype.kind == "f" and bool(((y >= 0) & (y <= 1)).all())
+        mend = f": {name} > 0.5 makes grey values black and white" if unit else ""
+        raise require.InputError(f"{name} must be 0 or 1, got {y[~good][0]:g}, one of "
+                                 f"{np.count_nonzero(~good)} that are not{mend}")
+    return y.astype(np.uint8)
 
 
 def numbers(name: str, y: ArrayLike, count: int, outputs: int, support: str = "real") -> np.ndarray:

@@ -27,6 +27,11 @@ class Weighted:
         return w * nll, w.reshape(-1, *(1,) * (df.ndim - 1)) * df       # of sequences: all steps alike
 
 
+    def counted(self, nats: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """w_n times what else each datum costs."""
+        return rows["weight"].astype(nats.dtype).reshape(-1, *(1,) * (nats.ndim - 1)) * nats
+
+
 def joined(y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """A record (y_n, w_n) for each row."""
     rows = np.empty(len(y), [("y", y.dtype, y.shape[1:]), ("weight", np.float64)])

@@ -141,6 +141,12 @@ def examine_noise(exam: Examination, case: Case, note: str, factors: dict, learn
             wrong("dL/dx with z (1, ...) is not that with the same z in every row")
         if "z" in grads and is_factor(case) and not near(grads["z"], grads_many["z"].sum(axis=0)[None]):
             wrong("dL/dz of a z (1, ...) that all rows share must be the sum over the rows, in its shape")
+    if layer.codes:
+        with exam.part(f"law{note}", "law(x) is (m, log s), with h = m + s z") as wrong:
+            m, log_std = call(layer, "law", x)
+            if not near(case.y, m + np.exp(log_std) * z) or not near(case.forward(z=0 * z)[0], m):
+                wrong("h at the drawn z is not m + s z by what law gives, so the KL is that of another q")
+        return
     inside = ", ".join(layer.noisy_params)
     with exam.part(f"z multiplies{note}", f"W = z times {inside}, ray by ray") as wrong:
         wrong(multiplies(case))

@@ -18,7 +18,7 @@ class Case:
         self.layer, self.x, self.shapes = layer, x, call(layer, "param_shapes")
         self.params = {p: np.asarray(a, np.float64) + 0.3 * rng.standard_normal(np.shape(a))
                        for p, a in weights.items()}
-        if layer.noisy and not layer.noisy_params:
+        if layer.noisy and not layer.noisy_params and not layer.codes:
             raise Failed("noisy_params is empty: it must name the parameters that z multiplies, or their KL "
                          "is that of no noise")
         if set(layer.noisy_params if layer.noisy else ()) - set(weights):

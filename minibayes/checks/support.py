@@ -19,7 +19,8 @@ def examples(support: str, rng, rows: int, width: int) -> np.ndarray:
         return rng.integers(0, width, rows)
     shape = rows, width
     made = {"real": lambda: rng.standard_normal(shape), "positive": lambda: rng.exponential(1, shape) + 0.1,
-            "unit": lambda: rng.uniform(0.05, 0.95, shape), "count": lambda: rng.integers(0, 5, shape)}
+            "unit": lambda: rng.uniform(0.05, 0.95, shape), "count": lambda: rng.integers(0, 5, shape),
+            "binary": lambda: rng.integers(0, 2, shape)}
     if support not in made:
         raise Failed(f"support must be one of {', '.join(map(repr, (*made, 'label')))}, got {support!r}")
     return made[support]()
@@ -51,6 +52,7 @@ def refuses(likelihood, outputs: int, good: np.ndarray) -> str:
     bad |= {"label": {"a label that no output has": good + outputs, "a negative label": good - 100},
             "count": {"a fraction": good + 0.5, "a negative count": good - 100.0},
             "positive": {"a negative number": -good},
+            "binary": {"a number that is neither 0 nor 1": good * 0.5 + 0.25},
             "unit": {"a number above 1": good + 1.5}}.get(likelihood.support, {})
     for what, some in bad.items():
         try:
@@ -68,7 +70,9 @@ def grid(likelihood, outputs: int, f: np.ndarray) -> tuple[np.ndarray, np.ndarra
     if likelihood.support == "label":
         return np.arange(outputs), np.ones(outputs)
     width = targets(likelihood, outputs, 1, None, np.random.default_rng(0)).shape[1]
-    if likelihood.support == "count":
+    if likelihood.support == "binary":
+        axis = [(np.arange(2.0), np.ones(2))] * width
+    elif likelihood.support == "count":
         axis = [(np.arange(COUNTS[width], dtype=float), np.ones(COUNTS[width]))] * width
     else:
         t, step = np.linspace(-1, 1, POINTS[width], retstep=True)
@@ -133,7 +137,7 @@ def normalised(likelihood, outputs: int, rng) -> str:
     found = np.array(found)
     if np.allclose(found, 1, rtol=NEAR):
         return ""
-    said = "adds up" if likelihood.support in ("label", "count") else "integrates"
+    said = "adds up" if likelihood.support in ("label", "count", "binary") else "integrates"
     if corrected and np.allclose(corrected, 1, rtol=NEAR):
         return f"exp(-nll) {said} to {found[0]:.4g}, not 1: nll lacks log y!"
     if np.isfinite(found).all() and np.ptp(found) <= NEAR * found.max():

@@ -15,7 +15,8 @@ __all__ = ["CLAIMS", "FINDINGS", "Finding", "claim", "find"]
 ORDER = ("weights", "weights_local", "objective", "objective_training", "kl", "kl_mgn", "kl_monte_carlo",
          "kl_loguniform", "kl_mean_field", "prediction", "prediction_weight_averaging", "uncertainty",
          "uncertainty_information", "uncertainty_conformal", "prior", "derivatives", "derivatives_layers",
-         "derivatives_local", "sequences", "posterior_one_weight", "posterior", "posterior_mean_field")
+         "derivatives_local", "sequences", "posterior_one_weight", "posterior", "posterior_mean_field",
+         "codes")
 
 
 def gather() -> None:

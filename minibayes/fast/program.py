@@ -73,7 +73,8 @@ class Program(Network):
         return x.copy(), caches
 
     def backward(self, params: Tree, caches: dict, df: np.ndarray, want_dx: bool = True,
-                 out: Tree | None = None) -> tuple[np.ndarray | None, Tree]:
+                 dlaw: np.ndarray | None = None, out: Tree | None = None
+                 ) -> tuple[np.ndarray | None, Tree]:
         """As Network.backward; `out` has arrays for the gradients to be written into, in any memory order."""
         given = out
         if given is not None and not all([given[name][p].flags.carray for name, p, _ in self._compiled]):
@@ -85,12 +86,18 @@ class Program(Network):
             grads |= more
             if last:
                 break
+            if dlaw is not None and stage.name == self.code:
+                dx = dx + dlaw
         if out is not given:
             for name, group in grads.items():
                 for p in group.keys() - {"z"}:
                     given[name][p][...] = group[p]
                     group[p] = given[name][p]
         return dx.copy() if want_dx else None, grads
+
+    def law(self, caches: dict) -> tuple[np.ndarray, np.ndarray]:
+        (cache, *_) = caches[self.code]
+        return self.layers[self.code].law(cache[0])
 
     def passes(self, params: Tree, x: np.ndarray, key: Key, count: int, gather: Callable,
                shared: bool = False, first: int | None = None) -> Iterable[tuple[slice, object]]:

@@ -7,6 +7,7 @@ from . import carry
 from .activations import Flatten, ReLU, Tanh
 from .append import Append
 from .average_pool import AveragePool2d
+from .code import Code, Standard
 from .concrete import Concrete
 from .conv import Conv2d, MaxPool2d
 from .embedding import Embedding
@@ -23,7 +24,7 @@ from .place import Inputs, Outputs, Place
 from .times import Times
 from .weight_noise import Local, Weights
 
-__all__ = ["GRU", "LSTM", "SGD", "Adam", "Append", "AveragePool2d", "Bernoulli", "Concrete", "Conv2d",
+__all__ = ["GRU", "LSTM", "SGD", "Adam", "Append", "AveragePool2d", "Bernoulli", "Code", "Concrete", "Conv2d",
            "Delta", "Dense", "Embedding", "Flatten", "Gaussian", "Hashed", "Inputs", "Key", "Layer",
            "LearnedGaussian", "Local", "MaxPool2d", "MeanField", "Network", "Noise", "Optimizer", "Outputs",
-           "Place", "ReLU", "Rows", "ShapeError", "Tanh", "Times", "Weights", "carry"]
+           "Place", "ReLU", "Rows", "ShapeError", "Standard", "Tanh", "Times", "Weights", "carry"]

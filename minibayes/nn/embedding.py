@@ -12,7 +12,8 @@ from numpy.typing import DTypeLike
 
 from .. import require
 from ..own import settle
-from .layers import Layer, ShapeError, initial
+from .initial import initial
+from .layers import Layer, ShapeError
 from .learned import sum_to
 from .noise import Delta, Noise, check_noise
 from .place import Inputs

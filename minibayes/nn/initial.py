@@ -1,4 +1,4 @@
-"""M ~ U[-a, a]: where weights start, by the size of what they add up."""
+"""M ~ U[-a, a]: the schemes that weights start from."""
 
 import numpy as np
 from numpy.typing import DTypeLike

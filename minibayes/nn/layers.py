@@ -58,6 +58,7 @@ class Layer(Registered, kind="layer"):
     one_z_per_response = False  # whether each response has a z of its own: probabilistic pooling asks
     words = False  # whether its inputs are numbers of words: of no scale, and with no derivative
     carries = False  # whether forward takes a `state` to go on from, which last_state(cache) gives
+    codes = False  # whether it draws a code of each example, from the q that `law(x)` says: one in a network
 
     def param_shapes(self) -> dict:
         """{name: shape} of the weights; what the noise learns is not among them."""
@@ -149,7 +150,6 @@ class Layer(Registered, kind="layer"):
         """The same layer with z = 1."""
         return replace(self, noise=Delta()) if self.noisy else self
 
-    # For `minibayes.compress`, which takes units out.
     def origin(self, shape: tuple) -> np.ndarray | None:
         """Of each unit that comes out, the one of shape[-1] that alone makes it, at all places; or None."""
         return None

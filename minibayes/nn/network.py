@@ -10,10 +10,9 @@ from .. import require, tables
 from ..floats import usual
 from ..own import Fixed
 from . import passes
+from .input_shape import infer
 from .key import Key, Rows, as_key, layer_id
 from .layers import Layer, ShapeError, check_layer
-
-LARGEST_IMAGE = 512  # the sizes tried when no input shape is given
 
 
 class Network:
@@ -36,11 +35,17 @@ class Network:
         self.layers = MappingProxyType(dict(layers))
         self.noisy = tuple(name for name, layer in layers.items() if layer.noisy)
         self.learned = tuple(name for name in self.noisy if layers[name].noise.learned)
+        codes = [name for name, layer in layers.items() if layer.codes]
+        if len(codes) > 1:
+            raise require.InputError("Network takes one Code: the q of a second would depend on the draw of "
+                                     f"the first, and the KL of both is not written; got {codes}")
+        self.code = codes[0] if codes else None
         if len({layer_id(name) for name in self.noisy}) < len(self.noisy):
             raise require.InputError(f"two of the names {self.noisy} have the same 32-bit hash: rename one")
         self._shapes = {}
-        self.input_shape = self._infer_input_shape() if input_shape is None else tuple(
+        self.input_shape = infer(self) if input_shape is None else tuple(
             require.integer("input_shape", size, 1) for size in input_shape)
+        self._shapes.clear()  # of what was tried
         if self.input_shape is not None:
             self.shapes(self.input_shape)
 
@@ -92,29 +97,6 @@ class Network:
     def flops(self, input_shape: tuple) -> int:
         """Multiplications and additions of one example's forward pass, in the products with M."""
         return sum(self.layers[name].flops(shape) for name, (shape, _) in self.shapes(input_shape).items())
-
-    def _infer_input_shape(self):
-        """The first shape that a layer fixes; None, once checked, where square images of some size fit."""
-        fixed = (layer.input_shape() for layer in self.layers.values())
-        wanted = next((shape for shape in fixed if shape is not None), None)
-        if wanted is None or None not in wanted:
-            return wanted
-        if wanted[-1] is None and len(wanted) > 1:
-            raise require.InputError("Network needs the input shape before a pooling layer: "
-                                     "Network((H, W, C), ...)")
-        names, deepest = list(self.layers), None
-        for size in range(1, LARGEST_IMAGE + 1):
-            try:
-                self.shapes(tuple(size if s is None else s for s in wanted))
-                self._shapes.clear()
-                return None
-            except ShapeError as error:
-                # The smallest images fail for being small; the error at the deepest layer is the one to mend.
-                if deepest is None or names.index(error.layer) > names.index(deepest.layer):
-                    deepest = error
-        raise require.InputError(f"{deepest.wanted}, which no square image of up to {LARGEST_IMAGE} pixels "
-                                 "gives; for other images give the input shape first: "
-                                 "Network((H, W, C), ...)")
 
     def without_noise(self) -> "Network":
         """The same network with z = 1 everywhere: omega = M."""
@@ -191,16 +173,20 @@ class Network:
         return x, caches
 
     @usual
-    def backward(self, params: dict, caches: dict, df: np.ndarray, want_dx: bool = True) -> tuple:
+    def backward(self, params: dict, caches: dict, df: np.ndarray, want_dx: bool = True,
+                 dlaw: np.ndarray | None = None) -> tuple:
         """(dL/dx, {name: {param: dL/dparam}}) from df = dL/df: the chain rule, last layer first.
 
         Where the noise of a layer learns, its gradients hold "z", dL/dz, for `pull`.
         want_dx=False stops at the first layer with parameters.
+        dlaw: of a code, what L has of its (m, log s) beside f, (B, 2n): added to what comes through h.
         """
         grads, dx = {}, df
         first = next((name for name in self.layers if name in params), None)
         for name in reversed(self.layers):
             dx, group = self.layers[name].backward(params.get(name), caches[name], dx)
+            if name == self.code and dlaw is not None:
+                dx = dx + dlaw
             if group:
                 grads[name] = group
             if name == first and not want_dx:
@@ -215,6 +201,10 @@ class Network:
             dz = group.pop("z")
             pulled[name] = group | layer.place.pull(layer.noise, layer.phi(params[name]), eps[name], dz)
         return pulled
+
+    def law(self, caches: dict) -> tuple[np.ndarray, np.ndarray]:
+        """(m, log s) of q(h_n | x_n), (B, n) each, as `forward` found them."""
+        return self.layers[self.code].law(caches[self.code][0])
 
     def passes(self, params: dict, x: np.ndarray, key: Key, count: int, gather: Callable,
                shared: bool = False, first: int | None = None) -> Iterator:

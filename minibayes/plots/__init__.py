@@ -2,6 +2,7 @@
 
 from .classification import (
     digit_sheet,
+    picture_sheet,
     precision_recall,
     reliability,
     risk_coverage,
@@ -17,6 +18,6 @@ from .sequences import as_it_reads
 __all__ = [
     "COLORS", "LINES", "MARKERS", "NAMES", "PALETTE", "Axes", "as_it_reads", "axis", "band", "curve",
     "digit_sheet", "error_against_passes", "error_curves", "figure", "finish", "functions",
-    "precision_recall", "predicted_against_true", "ranked_intervals", "reliability", "risk_coverage",
-    "save", "score_histograms", "score_lines", "softmax_clouds",
+    "picture_sheet", "precision_recall", "predicted_against_true", "ranked_intervals", "reliability",
+    "risk_coverage", "save", "score_histograms", "score_lines", "softmax_clouds",
 ]

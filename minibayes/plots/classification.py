@@ -77,6 +77,24 @@ def digit_sheet(images: np.ndarray, captions: Sequence[str], columns: int = 8, a
     return ax
 
 
+def picture_sheet(images: np.ndarray, ax: Axes | None = None, columns: Sequence[str] = (), title: str = ""
+                  ) -> Axes:
+    """Grey images (rows, columns, H, W) side by side, 1 is black; `columns` names each column."""
+    images = row("images", images, 4)
+    rows, count, H, W = images.shape
+    if len(columns) not in (0, count):
+        raise require.InputError(f"columns must be {count} texts, one for each column, got {len(columns)}")
+    ax = ax or axis(0.9 * count, 0.9 * rows + 0.6)
+    sheet = np.zeros((rows * (H + 2), count * (W + 2)))
+    for i, j in np.ndindex(rows, count):
+        sheet[i * (H + 2) + 1:(i + 1) * (H + 2) - 1, j * (W + 2) + 1:(j + 1) * (W + 2) - 1] = images[i, j]
+    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    ax.set(yticks=[], title=title)
+    ax.set_xticks([(j + 0.5) * (W + 2) for j in range(len(columns))], columns)
+    ax.tick_params(length=0)
+    return ax
+
+
 def score_histograms(scores: dict[str, np.ndarray], ax: Axes | None = None, bins: int = 40, title: str = "",
                      xlabel: str = "score") -> Axes:
     """An outlined histogram for each {label: scores}, on shared bins, as shares: any sizes compare."""

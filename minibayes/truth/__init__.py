@@ -1,5 +1,5 @@
-"""What is so, for nets small enough: every mask enumerated, Hamiltonian Monte Carlo, the eight schools."""
+"""What is so, for nets small enough: every mask enumerated, HMC, hierarchical models, probabilistic PCA."""
 
-from . import exact, hmc, schools
+from . import exact, groups, hmc, ppca, schools
 
-__all__ = ["exact", "hmc", "schools"]
+__all__ = ["exact", "groups", "hmc", "ppca", "schools"]

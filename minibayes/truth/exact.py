@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import own, require
-from ..bayes import kl
+from ..bayes import codes, kl
 from ..bayes.likelihood import Likelihood
 from ..bayes.objective import Objective, Terms
 from ..floats import usual
@@ -99,10 +99,15 @@ def value_and_grad(objective: Objective, params: dict, x: ArrayLike, y: ArrayLik
     for n in range(B):
         for w, eps in blocks:
             f, caches = net.forward(params, np.repeat(x[n:n + 1], len(w), axis=0), net.z(params, eps))
-            loss, df = likelihood.nll(f, np.repeat(y[n:n + 1], len(w), axis=0))
+            rows = np.repeat(y[n:n + 1], len(w), axis=0)
+            loss, df = likelihood.nll(f, rows)
+            dlaw = None
+            if net.code:
+                of_code, dlaw = codes.counted(objective, caches, rows)
+                loss, dlaw = loss + of_code, dlaw * (w / B)[:, None]
             nll += w @ loss / B         # (1/B) sum_n sum_i w_i (-log p(y_n | f(x_n, omega_i)))
             df = df * (w / B).reshape(-1, *(1,) * (df.ndim - 1))
-            _, g = net.backward(params, caches, df, want_dx=False)
+            _, g = net.backward(params, caches, df, want_dx=False, dlaw=dlaw)
             g = net.pull(params, eps, g)
             grads = {name: {p: a + g[name][p] for p, a in group.items()} for name, group in grads.items()}
     return Terms(float(nll), kl.value(net, params, objective.prior), objective.num_data), grads
