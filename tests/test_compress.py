@@ -312,6 +312,16 @@ def test_a_step_of_ones_own_and_what_is_stored(tmp_path):
     assert all(again.params[n][p].tobytes() == a.tobytes() for n, g in made.params.items() for p, a in g.items())
 
 
+@pytest.mark.parametrize("wrong", [{("a", "M"): np.ones(3)}, {("c", "M"): np.ones((8, 6))}, {("a", "M"): np.full((8, 6), np.nan)}])
+def test_a_step_that_gives_something_else(wrong):
+    @dataclass(frozen=True)
+    class Wrong(compress.Step):
+        def apply(self, weights, key):
+            return wrong
+    with pytest.raises(InputError, match="Wrong.* must give finite numbers"):
+        compress.compress(*noisy_model(), Wrong())
+
+
 @pytest.mark.parametrize("call, message", [
     (lambda n, p: compress.compress(n, p, "prune"), "how must be a step"),
     (lambda n, p: compress.compress(n, p, (compress.LogAlpha(), 3)), "how must be a step"),

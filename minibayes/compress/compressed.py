@@ -13,7 +13,7 @@ from ..parameters import checked
 from ..tables import Table
 from .prune import LogAlpha
 from .shrink import shrunk
-from .step import check_steps, of_network
+from .step import check_changed, check_steps, of_network
 
 
 class Row(NamedTuple):
@@ -105,7 +105,7 @@ def compress(net: Network, params: Mapping, how: object = LogAlpha(), seed: int 
     params = checked("params", params, check_network(net).param_shapes())
     weights = of_network(net, params)
     for number, step in enumerate(steps):
-        changed = step.apply(weights, key.of(str(number)))
+        changed = check_changed(step, weights, step.apply(weights, key.of(str(number))))
         weights = {at: w._replace(mean=changed.get(at, w.mean)) for at, w in weights.items()}
     mean = means(net, params, weights)
     small, few = shrunk(net.without_noise(), mean)

@@ -60,6 +60,16 @@ def check_steps(how: object) -> tuple:
     return tuple(steps)
 
 
+def check_changed(step: Step, weights: Mapping, changed: object) -> dict:
+    """What a step gave, if it is numbers in the shapes of weights that there are."""
+    found = {at: np.asarray(a, np.float64) for at, a in dict(changed).items()}
+    for at, a in found.items():
+        if at not in weights or a.shape != weights[at].mean.shape or not np.isfinite(a).all():
+            raise require.InputError(f"apply of {step!r} must give finite numbers in the shapes of the weights "
+                                     f"it was given, got {a.shape} for {at!r}")
+    return found
+
+
 def with_noise(weights: Mapping) -> dict:
     """Those with a sd; an error if there are none."""
     found = {at: w for at, w in weights.items() if w.sd is not None}

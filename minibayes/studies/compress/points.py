@@ -27,7 +27,7 @@ class Points:
 
     def __init__(self, trainer: Trainer, kind: str, threads: int | None):
         self.trainer, self.kind, self.threads = trainer, kind, threads
-        self.rows, self.whole = [], None
+        self.rows = []
 
     def add(self, model: BayesianNetwork, family: str, name: str, made: compress.Compressed | None = None,
             compact: bool = True) -> None:
