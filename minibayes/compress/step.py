@@ -65,8 +65,8 @@ def check_changed(step: Step, weights: Mapping, changed: object) -> dict:
     found = {at: np.asarray(a, np.float64) for at, a in dict(changed).items()}
     for at, a in found.items():
         if at not in weights or a.shape != weights[at].mean.shape or not np.isfinite(a).all():
-            raise require.InputError(f"apply of {step!r} must give finite numbers in the shapes of the weights "
-                                     f"it was given, got {a.shape} for {at!r}")
+            raise require.InputError(f"apply of {step!r} must give finite numbers in the shapes of its "
+                                     f"weights, got {a.shape} for {at!r}")
     return found
 
 
