@@ -11,7 +11,8 @@ from .training import DivergenceError
 __version__ = "0.1.0"
 
 # Not everybody needs them, and an import is waited for; some bring matplotlib.
-LATER = ("active", "bench", "checks", "conformal", "latent", "metrics", "plots", "studies", "temperature")
+LATER = ("active", "bench", "checks", "compress", "conformal", "latent", "metrics", "plots", "studies",
+         "temperature")
 WHERE = {"Classifier": "estimators", "Conformal": "estimators", "Ensemble": "ensemble",
          "LastLayer": "last_layer", "Regressor": "estimators", "load": "estimators"}
 __all__ = ["BayesianNetwork", "DivergenceError", "InputError", "bayes", "cautions", "data", "models", "nn",
