@@ -110,7 +110,7 @@ class DirichletProcess(Share):
 
     alpha: of the prior a value is new with probability alpha/(alpha + i); 1 by default.
     sweeps: of Gibbs, 10 by default.
-    blur: what q's s is multiplied by, 0.3 by default: more of it gives fewer values. At 1 each weight moves by
+    blur: what q's s is multiplied by, 0.3 by default: more gives fewer values. At 1 each weight moves by
           about its s, as under q, but not on its own: those of one value move together, and it adds up.
     std: s of all weights, in units of the root of v, instead of q's, without blur; None by default: q's.
     """
