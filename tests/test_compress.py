@@ -140,6 +140,14 @@ def noisy_model(seed=0):
     return net, params
 
 
+def test_std_is_in_units_of_the_weights_and_blur_is_of_qs():
+    net, params = noisy_model()
+    def values(**how):
+        return [row.values for row in compress.compress(net, params, compress.DirichletProcess(**how)).rows]
+    assert values(std=0.2) == values(std=0.2, blur=5)
+    assert sum(values(blur=0.01)) > sum(values(blur=3)) and sum(values(std=0.01)) > sum(values(std=1))
+
+
 def test_log_alpha_and_signal_to_noise_ask_for_one_order():
     net, params = noisy_model()
     for threshold in (-3.0, -1.0, 1.0):

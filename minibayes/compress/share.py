@@ -110,9 +110,9 @@ class DirichletProcess(Share):
 
     alpha: of the prior a value is new with probability alpha/(alpha + i); 1 by default.
     sweeps: of Gibbs, 10 by default.
-    blur: what s is multiplied by, 0.3 by default: more of it gives fewer values. At 1 each weight moves by
+    blur: what q's s is multiplied by, 0.3 by default: more gives fewer values. At 1 each weight moves by
           about its s, as under q, but not on its own: those of one value move together, and it adds up.
-    std: s of all weights, in units of the root of v; None by default: of q, whose noise must be on weights.
+    std: s of all weights, in units of the root of v, instead of q's, without blur; None by default: q's.
     """
 
     alpha: float = 1.0
@@ -131,8 +131,8 @@ class DirichletProcess(Share):
         x, v = w.mean[w.kept], float(np.mean(w.mean[w.kept] ** 2))
         if w.sd is None and self.std is None:
             raise require.InputError(f"std must be given, as {name} has no noise on each weight")
-        s = w.sd[w.kept] if self.std is None else np.full(len(x), self.std * v**0.5)
-        r = 1 / np.maximum(self.blur * s, 1e-6 * v**0.5) ** 2
+        s = self.blur * w.sd[w.kept] if self.std is None else np.full(len(x), self.std * v**0.5)
+        r = 1 / np.maximum(s, 1e-6 * v**0.5) ** 2
         label = partition(x, r, self.alpha, 1 / v, self.sweeps, key)
         p = 1 / v + np.bincount(label, r)
         return (np.bincount(label, r * x) / p)[label]
