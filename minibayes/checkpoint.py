@@ -42,7 +42,7 @@ class Checkpoint:
 
     path: of the file.
     model: the BayesianNetwork that is trained.
-    run: the `training.Run`.
+    run: the `run.Run`.
     seed: of the run.
     start: the parameters it starts from.
     """

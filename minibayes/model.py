@@ -212,10 +212,12 @@ class BayesianNetwork:
         self._require_params()
         return kl.value(self.net, self.params, self.prior)
 
-    def save(self, path: str | PathLike) -> None:
-        """Write the model to an .npz file, whole or not at all."""
+    def save(self, path: str | PathLike, *, compact: bool = False) -> None:
+        """Write the model to an .npz file, whole or not at all; compact: the same numbers in fewer bytes."""
         self._require_params()
-        storage.write(path, storage.model_header(self, self.params), storage.flatten("params", self.params))
+        in_order = {name: {p: self.params[name][p] for p in group} for name, group in self._shapes.items()}
+        storage.write(path, storage.model_header(self, in_order), storage.flatten("params", in_order),
+                      require.boolean("compact", compact))
 
     def _require_params(self):
         if self.params is None:

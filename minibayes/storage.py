@@ -3,18 +3,22 @@
 Nothing in a file is ever executed: no pickle, layers and the like are looked up among the classes defined in
 this process (`records`), and every array must have exactly the shape and type that the header's network
 implies before a byte of it is read.
+
+A compact file has one member, "compact": the length of the header, the header by zlib, and the parameters as
+`packing` writes them, in the order of the network.
 """
 
 import contextlib
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from os import PathLike
 
 import numpy as np
 
-from . import files, records, require
+from . import files, packing, records, require
 from .nn import Network
 from .nn.key import DRAWS
 from .nn.optimizers import leaves
@@ -28,15 +32,21 @@ class FileError(require.InputError):
     """A model file or checkpoint that cannot be used; the message names the file and says what is wrong."""
 
 
-def write(path: str | PathLike, header: dict, arrays: dict) -> None:
-    """Write header and {name: array} to `path`, whole or not at all."""
+def write(path: str | PathLike, header: dict, arrays: dict, compact: bool = False) -> None:
+    """Write header and {name: array} to `path`, whole or not at all; compact: in few bytes, see above."""
     path = require.path("path", path)
     if not path.parent.is_dir():
         raise require.InputError(f"path must be in an existing folder, got {str(path)!r}")
     text = records.to_json({"format": FORMAT, "version": VERSION, "draws": DRAWS} | header).encode()
+    if compact:
+        small = zlib.compress(text, 9)
+        parts = packing.number(len(small)), small, packing.pack(list(arrays.values()))
+        members = {"compact": np.frombuffer(b"".join(parts), np.uint8)}
+    else:
+        members = {"header": np.frombuffer(text, np.uint8), **arrays}
     try:
         with files.whole(path) as file:
-            np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
+            np.savez(file, **members)
     except (OSError, ValueError) as error:  # ValueError: a null byte
         said = getattr(error, "strerror", None) or error
         raise FileError(f"cannot write {str(path)!r}: {said}") from None
@@ -92,15 +102,38 @@ def _array(archive, name, dtype, shape):
         return np.frombuffer(file.read(size), dtype).reshape(shape).copy()
 
 
-def read_header(archive: zipfile.ZipFile) -> dict:
-    """What a file says of itself: its kind, dtype, network, prior, likelihood; a checkpoint also its run."""
-    info = _member(archive, "header")
-    if info.file_size > HEADER_LIMIT:
-        raise ValueError(f"its header has {info.file_size} bytes")
-    with archive.open(info) as file:
+def _bytes(archive, name):
+    """A member that is a row of bytes."""
+    with archive.open(_member(archive, name)) as file:
         np.lib.format.read_magic(file)
         (count,), _, _ = np.lib.format.read_array_header_1_0(file)
-    header = json.loads(_array(archive, "header", "uint8", (count,)).tobytes())
+    return _array(archive, name, "uint8", (count,)).tobytes()
+
+
+def is_compact(archive: zipfile.ZipFile) -> bool:
+    return "compact.npy" in archive.namelist()
+
+
+def compact_parts(archive: zipfile.ZipFile) -> tuple[bytes, bytes]:
+    """(header, packed parameters) of a compact file."""
+    data = _bytes(archive, "compact")
+    length, at = packing.read_number(data, 0)
+    reader = zlib.decompressobj()
+    text = reader.decompress(data[at:at + length], HEADER_LIMIT)
+    if not reader.eof or reader.unused_data:
+        raise ValueError("its header has no end, or is too long")
+    return text, data[at + length:]
+
+
+def read_header(archive: zipfile.ZipFile) -> dict:
+    """What a file says of itself: its kind, dtype, network, prior, likelihood; a checkpoint also its run."""
+    if is_compact(archive):
+        text = compact_parts(archive)[0]
+    elif (size := _member(archive, "header").file_size) > HEADER_LIMIT:
+        raise ValueError(f"its header has {size} bytes")
+    else:
+        text = _bytes(archive, "header")
+    header = json.loads(text)
     if header["format"] != FORMAT:
         raise ValueError(f"its format is {header['format']!r}")
     if header["version"] != VERSION:
@@ -114,10 +147,14 @@ def read_tree(archive: zipfile.ZipFile, prefix: str, net: Network, dtype: str) -
     """{layer: {param: array}} under `prefix`, in the shapes of net's parameters, all finite."""
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype!r} is not one of {DTYPES}")
-    tree = {}
-    for name, shapes in net.param_shapes().items():
+    tree, wanted = {}, net.param_shapes()
+    if is_compact(archive):
+        shapes = [shape for group in wanted.values() for shape in group.values()]
+        found = iter(packing.unpack(compact_parts(archive)[1], shapes, dtype))
+    for name, shapes in wanted.items():
         for param, shape in shapes.items():
-            array = _array(archive, f"{prefix}/{name}/{param}", dtype, shape)
+            array = (next(found) if is_compact(archive) else
+                     _array(archive, f"{prefix}/{name}/{param}", dtype, shape))
             if not np.isfinite(array).all():
                 raise ValueError(f"{prefix}/{name}/{param} has NaN or infinite entries")
             tree.setdefault(name, {})[param] = array

@@ -49,7 +49,7 @@ def test_the_table_of_contents():
         topic, _, _ = function.__module__.rpartition(".")[2].partition("_")
         assert all(name.startswith(f"{topic}-") for name in names)
     topics = dict.fromkeys(name.partition("-")[0] for name in NAMES)
-    assert " ".join(topics) == "weights objective kl prediction uncertainty prior derivatives sequences posterior codes"
+    assert " ".join(topics) == "weights objective kl prediction uncertainty prior derivatives sequences posterior codes sharing"
 
 
 def test_a_finding_passes_up_to_its_tolerance():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minibayes as mb
-from minibayes import kernels, nn, training
+from minibayes import kernels, nn, run
 from minibayes.fast.gru_stage import GRUStage, fits
 from minibayes.fast.program import Program
 
@@ -50,7 +50,7 @@ def test_the_stage_is_the_layer(noise, states, dtype, one):
 
 def test_the_same_bits_on_any_number_of_threads(monkeypatch):
     """In shards of 32 sequences, so that two threads have something to divide."""
-    monkeypatch.setattr(training, "SMALL", 1)
+    monkeypatch.setattr(run, "SMALL", 1)
     net = nn.Network(e=nn.Embedding(5, 3, noise=DROP), r=nn.GRU(3, 6, noise=DROP, states="all"), d=nn.Dense(6, 5, noise=DROP))
     x = np.random.default_rng(0).integers(-1, 5, (200, 8))
     x[:, 0] = 1

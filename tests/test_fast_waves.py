@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minibayes as mb
-from minibayes import bayes, models, nn, training
+from minibayes import bayes, models, nn, run
 from minibayes.fast import memory
 
 rng = np.random.default_rng(0)
@@ -28,8 +28,8 @@ class Halved(nn.Optimizer):
 @pytest.mark.parametrize("noise", [nn.Bernoulli(0.5), nn.Gaussian(0.5), nn.LearnedGaussian()], ids=lambda n: type(n).__name__)
 @pytest.mark.parametrize("optimizer", [nn.SGD(0.01, momentum=0.9), nn.Adam(1e-2), Halved(0.1)], ids=lambda o: type(o).__name__)
 def test_waves_have_the_same_bits(optimizer, noise, monkeypatch):
-    monkeypatch.setattr(training, "SMALL", 0)
-    monkeypatch.setattr(training, "SHARD", 4)
+    monkeypatch.setattr(run, "SMALL", 0)
+    monkeypatch.setattr(run, "SHARD", 4)
     prior = bayes.LogUniform() if isinstance(noise, nn.LearnedGaussian) else bayes.Prior(0.5)
 
     def fit(threads):
@@ -50,7 +50,7 @@ def test_room_for_large_networks():
     params = {"fc": {"M": np.zeros((1000, 10_000), np.float32)}}
     for optimizer, most in ((nn.SGD(0.1, momentum=0.9), 8), (nn.Adam(1e-3), 10)):
         held = memory.StepMemory(optimizer, params, 32)
-        arrays = [held._grads, *[array for kept in held._sets for array in kept.values()]]
+        arrays = [held._grads, *[array for kept in held.sets.turns[0] for array in kept.values()]]
         assert sum(array.nbytes for array in arrays) <= most * params["fc"]["M"].nbytes
     assert len(memory.StepMemory(nn.SGD(0.1), {"fc": {"M": np.zeros((10, 100))}}, 32)._grads) == 32
 

@@ -176,7 +176,7 @@ def test_closed_streams():
 
 
 def test_everything_in_the_folder_is_found():
-    known = {"mnist", "regression", "uci", "rotate", "ood", "debug", "names", "posteriors", "keep", "sparsify", "peers", "train", "predict",
-             "check", "bench"}
+    known = {"mnist", "regression", "uci", "rotate", "ood", "debug", "names", "posteriors", "keep", "sparsify", "compress", "peers",
+             "train", "predict", "check", "bench"}
     assert known <= set(commands())
     assert all(command.name == name and command.about for name, command in commands().items())

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minibayes as mb
-from minibayes import bayes, checks, data, metrics, models, nn, truth
+from minibayes import bayes, checks, compress, data, metrics, models, nn, truth
 from minibayes.claims.claim import Finding as Claimed
 from minibayes.fast.program import Program
 
@@ -55,7 +55,16 @@ def objects():
     made += [model.predict(X, rule=rule, keep_samples=True) for model in (classes, numbers, two_heads) for rule in
              ("mc", "weight-averaging")]
     made += checks.noise(nn.Bernoulli(0.5), draws=2000).findings[:1]
-    return made + tables(numbers)
+    return made + tables(numbers) + smaller()
+
+
+def smaller():
+    """What makes a network smaller, and what comes out."""
+    net = nn.Network(a=nn.Dense(3, 4, noise=nn.MeanField(0.1)), r=nn.ReLU(), b=nn.Hashed(4, 2, 3))
+    steps = (compress.LogAlpha(0), compress.SignalToNoise(0.5), compress.KMeans(2), compress.DirichletProcess(), compress.AtRandom(2))
+    made = compress.compress(net, net.init(0), steps)
+    return [*steps, nn.Hashed(4, 2, 3), compress.Step(), compress.Weights(np.ones((2, 2)), None), made, made.rows[0],
+            compress.tied(made.params, nn.Adam(0.1))]
 
 
 def tables(numbers):

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_info
 
 import minibayes as mb
 from minibayes import bayes, models, nn, storage, training
+from minibayes import run as run_module
 from minibayes.fast import compare, parallel, sweep
 from minibayes.fast import program as fast_program
 
@@ -279,8 +280,8 @@ def test_ctrl_c(setup, place, whole, tmp_path, monkeypatch, nothing_left_running
 
 def test_a_real_signal_in_the_middle_of_a_threaded_step(monkeypatch, tmp_path, nothing_left_running):
     """SIGINT arrives while two threads work on shards."""
-    monkeypatch.setattr(training, "SMALL", 0)
-    monkeypatch.setattr(training, "SHARD", 4)
+    monkeypatch.setattr(run_module, "SMALL", 0)
+    monkeypatch.setattr(run_module, "SHARD", 4)
     model, whole_run = mb.BayesianNetwork(conv_net()), mb.BayesianNetwork(conv_net())
     options = {"steps": 6, "batch_size": 20, "seed": 1, "threads": 2}
     whole_run.fit(IMAGES, DIGITS, **options)
@@ -371,8 +372,8 @@ def test_an_error_without_a_checkpoint_keeps_it_too():
 @pytest.mark.parametrize("batch", [1, 7, 13, 37, 64])
 def test_any_number_of_threads(batch, noise, monkeypatch, nothing_left_running):
     """Shards of 5 of a batch, of a last partial one, and of one that is all the data."""
-    monkeypatch.setattr(training, "SMALL", 0)
-    monkeypatch.setattr(training, "SHARD", 5)
+    monkeypatch.setattr(run_module, "SMALL", 0)
+    monkeypatch.setattr(run_module, "SHARD", 5)
     models_ = []
     for threads in (1, 2, 3):
         model = mb.BayesianNetwork(conv_net(noise, "kernel" if batch == 7 else "patch"), prior=bayes.Prior(0.1))
@@ -393,7 +394,7 @@ def test_lenet_on_any_number_of_threads():
         model.fit(x, y, steps=3, batch_size=70, threads=threads)
         fitted.append(model)
     run = training.Run(bayes.Objective(models.lenet("all"), bayes.Prior(), bayes.Categorical(), 76), nn.SGD(0.1), x, y, 70, 0)
-    assert run.shard == training.SHARD < 70
+    assert run.shard == run_module.SHARD < 70
     assert_same(fitted[0], fitted[1])
     assert_same(fitted[0], fitted[2])
     predicted = [fitted[0].predict(x, samples=3, threads=threads).mean.tobytes() for threads in (1, 2, 3)]
@@ -429,8 +430,8 @@ def masks(monkeypatch, batch, shard, **options):
 
     with monkeypatch.context() as patch:
         patch.setattr(fast_program.Program, "draw_rows", recorded)
-        patch.setattr(training, "SMALL", 0)
-        patch.setattr(training, "SHARD", shard)
+        patch.setattr(run_module, "SMALL", 0)
+        patch.setattr(run_module, "SHARD", shard)
         model = mb.BayesianNetwork(conv_net(options.pop("noise")))
         model.fit(IMAGES, DIGITS, epochs=2, batch_size=batch, optimizer=nn.SGD(1e-4), **options)
     return drawn
@@ -582,8 +583,8 @@ def test_a_path_that_cannot_be_written_shows_first(tmp_path, monkeypatch):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_divergence(optimizer, threads, tmp_path, monkeypatch, nothing_left_running):
     """One error that names the step; the model is as before and the checkpoint is a finite one. (Warnings are errors here.)"""
-    monkeypatch.setattr(training, "SMALL", 0)
-    monkeypatch.setattr(training, "SHARD", 4)
+    monkeypatch.setattr(run_module, "SMALL", 0)
+    monkeypatch.setattr(run_module, "SHARD", 4)
     path, model = tmp_path / "run.npz", mb.BayesianNetwork(conv_net())
     model.fit(IMAGES, DIGITS, epochs=1)
     before, history = bits(model), model.history
@@ -723,8 +724,8 @@ def test_no_global_random_state():
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_blas_is_held_to_one_thread_and_let_go(threads, nothing_left_running, monkeypatch):
-    monkeypatch.setattr(training, "SMALL", 0)
-    monkeypatch.setattr(training, "SHARD", 5)
+    monkeypatch.setattr(run_module, "SMALL", 0)
+    monkeypatch.setattr(run_module, "SHARD", 5)
     inside, names = [], []
 
     def look(snapshot, row):
@@ -742,8 +743,8 @@ def test_blas_is_held_to_one_thread_and_let_go(threads, nothing_left_running, mo
 @pytest.mark.parametrize("threads", [1, 3])
 def test_nothing_is_left_after_an_error(error, threads, nothing_left_running, monkeypatch):
     """In a worker of fit, in a worker of predict, in a report."""
-    monkeypatch.setattr(training, "SMALL", 0)
-    monkeypatch.setattr(training, "SHARD", 5)
+    monkeypatch.setattr(run_module, "SMALL", 0)
+    monkeypatch.setattr(run_module, "SHARD", 5)
     model = mb.BayesianNetwork(conv_net())
     model.fit(IMAGES, DIGITS, epochs=1)
     for owner, name, count, work in (
@@ -779,8 +780,8 @@ def run_epochs(epochs):
 
 
 def test_two_fits_at_once_are_as_if_alone(nothing_left_running, monkeypatch):
-    monkeypatch.setattr(training, "SMALL", 0)
-    monkeypatch.setattr(training, "SHARD", 5)
+    monkeypatch.setattr(run_module, "SMALL", 0)
+    monkeypatch.setattr(run_module, "SHARD", 5)
 
     def work(seed, out):
         model = mb.BayesianNetwork(conv_net())

@@ -87,20 +87,22 @@ class Objective:
         return self.terms_of([nll], len(x), kl.value(self.net, params, self.prior), kl_factor), grads
 
     def data_term(self, params: dict, x: np.ndarray, y: np.ndarray, eps: dict, batch: int,
-                  **out) -> tuple[float, dict]:
+                  net: Network | None = None, **out) -> tuple[float, dict]:
         """(sum_n -log p, its gradient / batch) of one shard of a minibatch of `batch` examples.
 
         A code belongs to its datum, and so does its KL: it is in the sum.
+        net: in the place of `self.net`, one that computes the same.
         """
-        z = self.net.z(params, eps)                     # omega-hat = T(phi, eps)
-        f, caches = self.net.forward(params, x, z)      # f_n = f(x_n, omega-hat)
+        net = net or self.net
+        z = net.z(params, eps)                          # omega-hat = T(phi, eps)
+        f, caches = net.forward(params, x, z)           # f_n = f(x_n, omega-hat)
         nll, df = self.likelihood.nll(f, y)             # -log p(y_n | f_n), and its derivative in f_n
         df = df * df.dtype.type(1 / batch)              # the mean over the minibatch
-        if self.net.code:                               # + KL(q(h_n | x_n) || p(h))
+        if net.code:                                    # + KL(q(h_n | x_n) || p(h))
             of_code, dlaw = codes.counted(self, caches, y)
             nll, out["dlaw"] = nll + of_code, dlaw * dlaw.dtype.type(1 / batch)
-        _, grads = self.net.backward(params, caches, df, want_dx=False, **out)
-        grads = self.net.pull(params, eps, grads)       # dL/dz -> dL/dphi
+        _, grads = net.backward(params, caches, df, want_dx=False, **out)
+        grads = net.pull(params, eps, grads)            # dL/dz -> dL/dphi
         return float(np.add.reduce(nll, dtype=np.float64)), grads
 
     def kl_split(self, params: dict, kl_factor: float = 1.0) -> tuple[dict, float, dict]:

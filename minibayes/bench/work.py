@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from .. import models, nn, training
+from .. import models, nn
 from ..bayes import Categorical, Gaussian, Objective, Prior
+from ..checkpoint import State
 from ..fast import parallel
 from ..fast.forks import gate
 from ..model import BayesianNetwork
+from ..run import Run
 
 TRAIN_FLOP = 13.2e6  # LeNet-all, an image: forward + backward without dL/dx;
 MC_FLOP = 4.0e6  # a pass with conv1 computed once
@@ -25,9 +27,9 @@ class Training:
     def __init__(self, net, x, y, likelihood, optimizer, batch_size, steps, threads):
         self.steps, self.threads = steps, threads
         objective = Objective(net, Prior(1.0), likelihood, len(x))
-        self.run = training.Run(objective, optimizer, x, y, batch_size, seed=0)
+        self.run = Run(objective, optimizer, x, y, batch_size, seed=0)
         params = net.init(0)
-        self.state = training.State(0, params, optimizer.init(params))
+        self.state = State(0, params, optimizer.init(params))
 
     def __call__(self):
         step = gate.passed(self.run.step)

@@ -1,4 +1,4 @@
-"""What training steps use again and again: the shards' gradients, and two sets of parameters in turns."""
+"""What training steps use again and again: the shards' gradients, until the update is made of them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,6 +9,7 @@ from .. import require
 from ..kernels.update import CHUNK
 from ..nn.optimizers import leaves
 from .parallel import slices
+from .sets import Sets
 from .stages import Tree
 from .update import FLAT
 
@@ -28,28 +29,15 @@ class StepMemory:
 
     def __init__(self, optimizer, params: Tree, count: int):
         self.optimizer, self._flat = optimizer, FLAT.get(type(optimizer))
-        self._leaves = [(layer, param, array.shape) for layer, param, array in leaves(params)]
-        dtypes = {f"{layer}/{param}": array.dtype for layer, param, array in leaves(params)}
-        if len(set(dtypes.values())) > 1:
-            raise require.InputError("all parameters must have one dtype, got "
-                                     + ", ".join(f"{name} of {dtype}" for name, dtype in dtypes.items()))
-        self.dtype = next(iter(dtypes.values()))
-        self.bounds = np.concatenate([[0], np.cumsum([int(np.prod(shape)) for *_, shape in self._leaves])])
-        self._size = int(self.bounds[-1])
-        self._grads = np.empty((min(count, max(FEWEST, ROOM // self._size)), self._size), self.dtype)
-        self._grad_trees = [self._tree(row) for row in self._grads]
+        self.sets = Sets(optimizer, params)
+        self._size, dtype = self.sets.size, self.sets.dtype
+        self._grads = np.empty((min(count, max(FEWEST, ROOM // self._size)), self._size), dtype)
+        self._grad_trees = [self.sets.tree(row) for row in self._grads]
         self._waves, self._parts = {}, {}  # by the number of shards; parameters cut, by the number of parts
         self._penalty = np.zeros(-(-self._size // CHUNK))
-        self._decay, self._decays = None, None  # as given, and as an array
         if self._flat:
-            names = ("theta", *optimizer.slots)
-            self._multipliers = np.array([optimizer.multiplier(*leaf[:2]) for leaf in self._leaves])
-            self._rate, self._rates = None, None
-            self._sets = [{name: np.empty(self._size, self.dtype) for name in names} for _ in range(2)]
-            self._trees = [{name: self._tree(held[name]) for name in names} for held in self._sets]
-            self._steps = [partial(self._flat, optimizer, bounds=self.bounds, old=old, new=new,
-                                   penalty=self._penalty) for old, new in (self._sets, self._sets[::-1])]
-            self._turn = 0
+            self._steps = [partial(self._flat, optimizer, bounds=self.sets.bounds, old=old, new=new,
+                                   penalty=self._penalty) for old, new in self.sets.turns]
 
     def grads(self, count: int) -> list[Tree]:
         """A tree for each of `count` shards, for its gradients to be written into."""
@@ -100,49 +88,28 @@ class StepMemory:
         """
         self.grads(count)
         self._add(rest)
-        if decay is not self._decay:  # most often it is the last step's
-            factors = [decay[layer].get(param, 0.0) if layer in decay else 0.0
-                       for layer, param, _ in self._leaves]
-            self._decay, self._decays = decay, np.array(factors, self.dtype)
-        return (self._flat_step if self._flat else self._own_step)(params, state, count, parts)
+        return (self._flat_step if self._flat else self._own_step)(params, state, decay, count, parts)
 
     def penalty(self) -> float:
         """1/2 sum of decay theta^2 over the parameters that `begin` was given, once its tasks are done."""
         return float(np.add.reduce(self._penalty))
 
-    def _flat_step(self, params, state, count, parts):
-        for name, held in self._trees[self._turn].items():
-            tree = params if name == "theta" else state[name]
-            if tree is not held:  # the first step, or a state from a checkpoint
-                for layer, param, array in leaves(tree):
-                    held[layer][param][...] = array
-        step = self._steps[self._turn]
-        self._turn = 1 - self._turn
-        rate = self.optimizer.rate_at(state["step"])
-        if rate != self._rate:
-            self._rate, self._rates = rate, (rate * self._multipliers).astype(self.dtype)
+    def _flat_step(self, params, state, decay, count, parts):
+        turn, new, state, now = self.sets.turn(params, state)
         if parts not in self._parts:
             self._parts[parts] = slices(self._size, max(HOP, -(-len(self._penalty) // parts) * CHUNK))
-        grads, now = self._grads[:count], state["step"]
-        tasks = [partial(step, grads, rows, decay=self._decays, rate=self._rates, step=now)
-                 for rows in self._parts[parts]]
-        state = {"step": now + 1} | self._trees[self._turn]
-        return tasks, state.pop("theta"), state
+        grads = self._grads[:count]
+        tasks = [partial(self._steps[turn], grads, rows, decay=self.sets.decays(decay),
+                         rate=self.sets.rates(now), step=now) for rows in self._parts[parts]]
+        return tasks, new, state
 
-    def _own_step(self, params, state, count, parts):
+    def _own_step(self, params, state, decay, count, parts):
         grads, self._penalty[:] = self._grads[0].copy(), 0
         for more in self._grads[1:count]:
             grads += more
-        tree = self._tree(grads)
-        for (layer, param, _), decay in zip(self._leaves, self._decays, strict=True):
+        tree = self.sets.tree(grads)
+        for (layer, param, _), factor in zip(self.sets.leaves, self.sets.decays(decay), strict=True):
             theta = params[layer][param]
-            tree[layer][param] += decay * theta
-            self._penalty[0] += decay * np.vdot(theta, theta) / 2
+            tree[layer][param] += factor * theta
+            self._penalty[0] += factor * np.vdot(theta, theta) / 2
         return [], *self.optimizer.update(params, tree, state)
-
-    def _tree(self, vector):
-        """Views of one long vector in the shapes of the parameters."""
-        tree = {}
-        for i, (layer, param, shape) in enumerate(self._leaves):
-            tree.setdefault(layer, {})[param] = vector[self.bounds[i]:self.bounds[i + 1]].reshape(shape)
-        return tree

@@ -45,7 +45,7 @@ class Program(Network):
         self.threads, self.stages = threads, stages_of(self)
         self._compiled = [(name, p, shape) for stage in self.stages for name in stage.compiled
                           for p, shape in self.layers[name].param_shapes().items()]
-        self._first = next((stage for stage in self.stages if stage.name in self.param_shapes()), None)
+        self.first = next((stage for stage in self.stages if stage.name in self.param_shapes()), None)
         self._threads = threading.local()
         self._noise_shapes, self._draws = {}, {}
         self._route = KernelRoute.of(self.stages) or StageRoute(self, self.stages)
@@ -81,7 +81,7 @@ class Program(Network):
             out = None
         work, grads, dx = self.work, {}, in_rows(df)
         for stage in reversed(self.stages):
-            last = stage is self._first and not want_dx
+            last = stage is self.first and not want_dx
             dx, more = stage.backward(params, caches[stage.name], dx, not last, work, out)
             grads |= more
             if last:

@@ -124,7 +124,7 @@ class DenseStack(Plain):
 
     def __init__(self, name, layer):
         super().__init__(name, layer)
-        self.layers, self.rises, self._noisy = {}, [], ()
+        self.layers, self.rises, self.noisy = {}, [], ()
         self.append(name, layer)
 
     @property
@@ -134,7 +134,7 @@ class DenseStack(Plain):
     def append(self, name, layer):
         self.layers[name] = layer
         self.rises.append(kernels.NO_RISE)
-        self._noisy += (layer.noisy,)
+        self.noisy += (layer.noisy,)
 
     def takes(self, rise: Layer) -> bool:
         """Whether it took a function of single numbers behind its last layer."""
@@ -153,10 +153,10 @@ class DenseStack(Plain):
             y[there] = f
             return y, (there, cache)
         x = in_rows(x)
-        Ms, bs = self._params(params)
-        zs = self._noise(z, x.dtype)
+        Ms, bs = self.weights_of(params)
+        zs = self.noise_of(z, x.dtype)
         xzs, fs, ds = self._arrays(len(x), x.dtype, work)
-        kernels.dense_stack(x, Ms, bs, zs, self._noisy, tuple(self.rises), xzs, fs)
+        kernels.dense_stack(x, Ms, bs, zs, self.noisy, tuple(self.rises), xzs, fs)
         return fs[-1], (x, Ms, zs, xzs, fs, ds)
 
     def backward(self, params, cache, df, want_dx, work, out):
@@ -170,9 +170,9 @@ class DenseStack(Plain):
             return dx, grads
         x, Ms, zs, xzs, fs, ds = cache
         grads = {name: grads_like(params[name]) if out is None else out[name] for name in self.layers}
-        dMs, dbs = self._params(grads)
+        dMs, dbs = self.weights_of(grads)
         dx = work((self.name, "dx"), x.shape, x.dtype) if want_dx else x
-        kernels.dense_stack_backward(in_rows(df, x.dtype), x, Ms, zs, self._noisy, tuple(self.rises), xzs, fs,
+        kernels.dense_stack_backward(in_rows(df, x.dtype), x, Ms, zs, self.noisy, tuple(self.rises), xzs, fs,
                                      ds, dMs, dbs, want_dx, dx)
         return dx if want_dx else None, dict(reversed(grads.items()))  # as from the layers, the last first
 
@@ -182,13 +182,13 @@ class DenseStack(Plain):
     def after_noise(self, params, h, z, repeat, work):
         return self.value(params, h if repeat == 1 else np.repeat(h, repeat, axis=0), z, work)
 
-    def _params(self, params):
+    def weights_of(self, params):
         own = [params[name] for name in self.layers]
         return tuple([p["M"] for p in own]), tuple([p["b"] for p in own])
 
-    def _noise(self, z, dtype):
+    def noise_of(self, z, dtype):
         """z by layer, all of one dtype, as compiled code wants it."""
-        zs = [z[name] if noisy else NO_NOISE for name, noisy in zip(self.layers, self._noisy, strict=True)]
+        zs = [z[name] if noisy else NO_NOISE for name, noisy in zip(self.layers, self.noisy, strict=True)]
         one = dtype if any([a.dtype != np.uint8 for a in zs]) else None
         return tuple([in_rows(a, one) for a in zs])
 

@@ -11,6 +11,9 @@ from .layers import Layer
 class ReLU(Layer):
     """y = max(x, 0)."""
 
+    def origin(self, shape: tuple) -> np.ndarray:
+        return np.arange(shape[-1])
+
     def forward(self, params: dict, x: np.ndarray, z: np.ndarray | int = 1) -> tuple:
         return np.maximum(x, 0), x > 0
 
@@ -21,6 +24,9 @@ class ReLU(Layer):
 @dataclass(frozen=True)
 class Tanh(Layer):
     """y = tanh x."""
+
+    def origin(self, shape: tuple) -> np.ndarray:
+        return np.arange(shape[-1])
 
     def forward(self, params: dict, x: np.ndarray, z: np.ndarray | int = 1) -> tuple:
         y = np.tanh(x)
@@ -36,6 +42,9 @@ class Flatten(Layer):
 
     def output_shape(self, shape: tuple) -> tuple:
         return (int(np.prod(shape)),)
+
+    def origin(self, shape: tuple) -> np.ndarray:
+        return np.arange(int(np.prod(shape))) % shape[-1]        # (H, W, C): channels last
 
     def forward(self, params: dict, x: np.ndarray, z: np.ndarray | int = 1) -> tuple:
         return x.reshape(len(x), -1), x.shape

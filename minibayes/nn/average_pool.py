@@ -32,6 +32,9 @@ class AveragePool2d(Layer):
     def output_shape(self, shape: tuple) -> tuple:
         return pooled_shape(self, shape)
 
+    def origin(self, shape: tuple) -> np.ndarray:
+        return np.arange(shape[-1])
+
     def offsets(self, shape: tuple) -> list:
         """For each place (a, b) in a window, the pixels x[:, a::stride, b::stride] that stand there."""
         ends = [self.stride * (count - 1) + 1 for count in self.output_shape(shape)[:2]]

@@ -1,6 +1,6 @@
 """y_nijk = z_nijk (M_k . patch_nij + b_k), y = max over a window: convolution and pooling, channels last."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -56,6 +56,9 @@ class Conv2d(Linear):
 
     def fans(self) -> tuple[int, int]:
         return self.kernel**2 * self.c_in, self.kernel**2 * self.c_out
+
+    def of_size(self, inputs: int, outputs: int) -> "Conv2d":
+        return replace(self, c_in=inputs, c_out=outputs)
 
     def flops(self, shape: tuple) -> int:
         return 2 * self.kernel**2 * self.c_in * int(np.prod(self.output_shape(shape)))
@@ -134,6 +137,9 @@ class MaxPool2d(Layer):
         dx = np.empty(shape, df.dtype)                  # dL/dx: df goes to the (first) argmax of its window
         kernels.max_pool_backward(np.ascontiguousarray(df), arg, self.size, self.stride, dx)
         return dx, {}
+
+    def origin(self, shape: tuple) -> np.ndarray:
+        return np.arange(shape[-1])
 
     def expected(self, noise: Noise, y: np.ndarray) -> np.ndarray:
         """E[max over the window of z y], one z per number of y (N, H, W, C)."""

@@ -150,6 +150,14 @@ class Layer(Registered, kind="layer"):
         """The same layer with z = 1."""
         return replace(self, noise=Delta()) if self.noisy else self
 
+    def origin(self, shape: tuple) -> np.ndarray | None:
+        """Of each unit that comes out, the one of shape[-1] that alone makes it, at all places; or None."""
+        return None
+
+    def of_size(self, inputs: int, outputs: int) -> "Layer | None":
+        """The same layer with fewer units, M (outputs, ..., inputs) and b (outputs,); None: it keeps all."""
+        return None
+
     def hard(self) -> "Layer":
         """The same layer, same parameters, with its noise's `hard`."""
         return self if self.noise.hard() is self.noise else replace(self, noise=self.noise.hard())
@@ -213,6 +221,9 @@ class Dense(Linear):
 
     def fans(self) -> tuple[int, int]:
         return self.n_in, self.n_out
+
+    def of_size(self, inputs: int, outputs: int) -> "Dense":
+        return replace(self, n_in=inputs, n_out=outputs)
 
     def flops(self, shape: tuple) -> int:
         return 2 * self.n_in * self.n_out * int(np.prod(shape[:-1]))

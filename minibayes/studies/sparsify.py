@@ -11,7 +11,9 @@ KL's pull on them is small beside the noise of the gradient.
 
 import math
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,17 +26,32 @@ from .talk import tell
 SIZES = (784, 300, 100, 10)
 LAYERS = ("fc1", "fc2", "fc3")
 PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081
-LOG_STD, BATCH = -5.0, 100
-WARM_UP = 0.5  # of all steps: the KL's share grows
-# Of all steps, and the rate of Adam, who begins anew in each stage.
-STAGES = ((0.5, 1e-3), (0.1, 2e-4), (0.1, 4e-5), (0.1, 8e-6), (0.2, 1.6e-6))
+LOG_STD = -5.0
+
+
+class Schedule(NamedTuple):
+    """How sparse variational dropout is trained."""
+
+    epochs: float
+    batch: int = 100
+    warm_up: float = 0.5  # of all steps: the KL's share grows
+    # Of all steps, and the rate of Adam, who begins anew in each stage.
+    stages: tuple = ((0.5, 1e-3), (0.1, 2e-4), (0.1, 4e-5), (0.1, 8e-6), (0.2, 1.6e-6))
+
+    def steps(self, images: int) -> int:
+        return max(len(self.stages), round(self.epochs * self.epoch(images)))
+
+    def epoch(self, images: int) -> int:
+        return -(-images // min(self.batch, images))
+
+
 STEP = 0.03  # seconds, on two cores
 THRESHOLDS = tuple(range(-4, 9))
 PUBLISHED = {"32.9 x, small run": (98.4, 32.9), "68 x, paper": (98.08, 68.0)}  # % right, compression
 
 
-def network() -> nn.Network:
-    noise, layers = nn.MeanField(math.exp(LOG_STD)), {}
+def network(log_std: float = LOG_STD) -> nn.Network:
+    noise, layers = nn.MeanField(math.exp(log_std)), {}
     for i, (n_in, n_out) in enumerate(zip(SIZES, SIZES[1:], strict=False), start=1):
         layers[f"fc{i}"] = nn.Dense(n_in, n_out, noise=noise)
         if i < len(SIZES) - 1:
@@ -64,37 +81,46 @@ def share_of_kl(before: int, warm_up: int, step: int) -> float:
     return min((before + step + 1) / warm_up, 1.0)
 
 
-def study(settings: dict, threads: int | None = None, progress: bool = False) -> dict:
-    """What sparsify.json has beside settings: "history", a row an epoch; "final"; "thresholds"."""
-    x, y, x_test, y_test = data.mnist()
-    x, y, x_test = rows(x[:settings["images"]]), y[:settings["images"]], rows(x_test)
-    model = BayesianNetwork(network(), bayes.LogUniform())
-    epoch = -(-len(x) // BATCH)
-    steps = max(len(STAGES), round(settings["epochs"] * epoch))
-    warm_up = max(1, round(WARM_UP * steps))
-    ends = [round(steps * sum(share for share, _ in STAGES[:i + 1])) for i in range(len(STAGES))]
-
-    def report(snapshot: BayesianNetwork, row: dict) -> dict:
-        plain = snapshot.predict(x_test, rule="weight-averaging", threads=threads).error(y_test)
-        return {"error": plain, "pruned": pruned(snapshot, x_test, y_test, threads)}
-
+def fit(model: BayesianNetwork, x: np.ndarray, y: np.ndarray, schedule: Schedule, seed: int,
+        threads: int | None = None, progress: bool = False, report: Callable | None = None) -> list:
+    """Train by a schedule, in its stages; the history, a row an epoch with what `report` adds."""
+    epoch, steps = schedule.epoch(len(x)), schedule.steps(len(x))
+    warm_up = max(1, round(schedule.warm_up * steps))
+    ends = [round(steps * sum(share for share, _ in schedule.stages[:i + 1]))
+            for i in range(len(schedule.stages))]
     history, done = [], 0
-    for stage, (end, (_, rate)) in enumerate(zip(ends, STAGES, strict=True)):
+    for stage, (end, (_, rate)) in enumerate(zip(ends, schedule.stages, strict=True)):
         if end == done:
             continue
-        run = {"steps": end - done, "batch_size": BATCH, "threads": threads, "progress": progress,
-               "optimizer": nn.Adam(rate), "seed": nn.Key(settings["seed"]).derive(f"stage {stage}").seed,
+        run = {"steps": end - done, "batch_size": schedule.batch, "threads": threads, "progress": progress,
+               "optimizer": nn.Adam(rate), "seed": nn.Key(seed).derive(f"stage {stage}").seed,
                "report_every": epoch, "on_report": report, "params": model.params}
         found = model.fit(x, y, kl_factor=partial(share_of_kl, done, warm_up), **run)
         history += [row | {"step": row["step"] + done, "epoch": (row["step"] + done) / epoch}
                     for row in found]
         done = end
+    return history
+
+
+def study(settings: dict, threads: int | None = None, progress: bool = False) -> dict:
+    """What sparsify.json has beside settings: "history", a row an epoch; "final"; "thresholds"."""
+    x, y, x_test, y_test = data.mnist()
+    x, y, x_test = rows(x[:settings["images"]]), y[:settings["images"]], rows(x_test)
+    model, schedule = BayesianNetwork(network(), bayes.LogUniform()), Schedule(settings["epochs"])
+
+    def report(snapshot: BayesianNetwork, row: dict) -> dict:
+        plain = snapshot.predict(x_test, rule="weight-averaging", threads=threads).error(y_test)
+        return {"error": plain, "pruned": pruned(snapshot, x_test, y_test, threads)}
+
+    history = fit(model, x, y, schedule, settings["seed"], threads, progress, report)
+    steps = schedule.steps(len(x))
     kept = ("epoch", "step", "loss", "nll", "kl_factor", "bound", "error", "pruned")
     mc = model.predict(x_test, samples=settings["samples"], seed=settings["seed"], threads=threads)
     final = {"error": history[-1]["error"], "mc_error": mc.error(y_test),
              "mc_nll": -float(mc.log_likelihood(y_test).mean())} | {"pruned": history[-1]["pruned"]}
-    full = settings | {"images": len(x), "steps": steps, "warm_up": warm_up, "batch_size": BATCH,
-                       "stages": STAGES, "log_std": LOG_STD, "sizes": list(SIZES),
+    full = settings | {"images": len(x), "steps": steps, "warm_up": max(1, round(schedule.warm_up * steps)),
+                       "batch_size": schedule.batch, "stages": schedule.stages, "log_std": LOG_STD,
+                       "sizes": list(SIZES),
                        "weights": sum(a * b for a, b in zip(SIZES, SIZES[1:], strict=False)),
                        "threads": threads}
     return {"settings": full, "final": final,
@@ -119,7 +145,7 @@ def summary_table(result: dict) -> str:
              for error in (final["pruned"]["error"], final["error"], final["mc_error"])]
     return "\n".join([
         f"{'-'.join(map(str, SIZES))} on {settings['images']:,} digits, {settings['weights']:,} weights, "
-        f"{settings['steps']:,} steps of {BATCH} ({settings['epochs']:g} epochs), "
+        f"{settings['steps']:,} steps of {settings['batch_size']} ({settings['epochs']:g} epochs), "
         f"seed {settings['seed']}", "",
         common.table(("epoch", "KL counted", "training nll", "error %", "pruned %", "x fewer weights",
                       *(f"% zero {name}" for name in LAYERS)), lines), "",
@@ -193,7 +219,7 @@ class Sparsify(Study, name="sparsify", about="how many weights does it need? spa
         return settings
 
     def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> tuple[dict, None]:
-        steps = settings["epochs"] * -(-settings["images"] // BATCH)
+        steps = Schedule(settings["epochs"]).steps(settings["images"])
         if progress:
             tell(f"{steps:,.0f} steps: about {max(1, round(steps * STEP / 60))} min on two cores")
         return study(settings, threads, progress), None

@@ -1,0 +1,186 @@
+"""A training step of dense layers with many weights, without a gradient in memory.
+
+    shards of the batch:    forward, and backward to the deltas d_l = dL/d(M_l x + b_l); both are kept
+    rows of the matrices:   g = d_l^T x_l for some rows of M_l, from all of the batch, + decay theta;
+                            theta', slots' = update(theta, g, slots), while g is in cache
+
+One gradient for each shard, written and read again, took most of such a step: it is as long as theta, where
+the deltas of 64 examples are as long as a few rows of it. Neither the shards nor the blocks of rows depend on
+the number of threads, and each number is added up in one place: the same bits for any.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import kernels
+from ..nn.optimizers import SGD, Adam, Optimizer, leaves
+from .program import Program
+from .sets import Sets
+from .stages import DenseStack, Tree, in_rows
+
+LEAST = 2**18  # parameters: with fewer, a gradient for each shard stays in cache
+BLOCK = 2**17  # numbers of M that a task takes
+SHARDS = 4  # of a batch, where they have enough rows: each reads all matrices, and products like many rows
+
+
+def sgd(optimizer: SGD, dtype: np.dtype, old: dict, new: dict, step: int) -> tuple:
+    """(kernel, what it takes after the rates)."""
+    momentum = dtype.type(optimizer.momentum)
+    return kernels.sgd_rows, (old["theta"], old["v"], momentum, new["theta"], new["v"])
+
+
+def adam(optimizer: Adam, dtype: np.dtype, old: dict, new: dict, step: int) -> tuple:
+    constants = optimizer.constants(dtype.type, step)
+    return kernels.adam_rows, (old["theta"], old["m"], old["s"], *constants, new["theta"], new["m"], new["s"])
+
+
+BY_ROWS: dict[type, Callable] = {SGD: sgd, Adam: adam}
+
+
+class Kept(NamedTuple):
+    """Of one stage, for all of a batch and for each layer, a row per example."""
+
+    xzs: tuple  # z o x, empty where there is no noise
+    fs: tuple
+    ds: tuple  # dL/df, behind the function's slope
+    inputs: tuple  # what multiplies M: xz, or the layer's input
+
+
+class WideStep:
+    """The steps of one run; `of` says whether they are for its network and optimizer.
+
+    shard    examples that one thread should take together, at least
+    """
+
+    def __init__(self, program: Program, optimizer: Optimizer, params: Tree, batch: int):
+        self.program, self.optimizer, self.shard = program, optimizer, -(-batch // SHARDS)
+        self.sets = Sets(optimizer, params)
+        self._more = np.empty(0, self.sets.dtype)
+        self._none, self._threads = self._more, threading.local()
+        self.kept = {stage.name: self._keep(stage, batch) for stage in program.stages
+                     if isinstance(stage, DenseStack)}
+        places = {leaf[:2]: i for i, leaf in enumerate(self.sets.leaves)}
+        self._tasks = []
+        for stage in program.stages:
+            if stage.name in self.kept:
+                for name, x, d in zip(stage.layers, *self.kept[stage.name][3:1:-1], strict=True):
+                    size = max(1, BLOCK // x.shape[1])
+                    own = x, d, places[name, "M"], places[name, "b"]
+                    self._tasks += [(*own, k, min(k + size, d.shape[1])) for k in range(0, d.shape[1], size)]
+
+    @classmethod
+    def of(cls, program: Program, optimizer: Optimizer, params: Tree, batch: int) -> WideStep | None:
+        """None where the step is not for this network: all its weights must be in stacks of dense layers."""
+        stacks = [stage for stage in program.stages if isinstance(stage, DenseStack)]
+        inside = {name for stage in stacks for name in stage.layers}
+        size = sum(array.size for *_, array in leaves(params))
+        known = type(optimizer) in BY_ROWS and program.code is None and not program.learned
+        rows = all(len(shape) == 1 for name, (shape, _) in program.shapes(program.input_shape).items()
+                   if name in inside) if program.input_shape else False
+        return cls(program, optimizer, params, batch) if (
+            known and rows and size >= LEAST and inside == set(params)) else None
+
+    def _keep(self, stage, batch):
+        dtype, layers = self.sets.dtype, stage.layers.values()
+        xzs = tuple(np.empty((batch if layer.noisy else 0, layer.n_in), dtype) for layer in layers)
+        fs, ds = (tuple(np.empty((batch, layer.n_out), dtype) for layer in layers) for _ in range(2))
+        before = [np.empty((0 if xzs[0].size else batch, xzs[0].shape[1]), dtype), *fs]
+        inputs = tuple(xz if xz.size else x for xz, x in zip(xzs, before, strict=False))
+        return Kept(xzs, fs, ds, inputs)
+
+    def at(self, rows: slice) -> Shard:
+        """The network for these rows of the batch."""
+        return Shard(self, rows)
+
+    def begin(self, params: Tree, state: dict, batch: int, decay: Tree, rest: Tree | None = None
+              ) -> tuple[list[Callable], Tree, dict]:
+        """(tasks, params', state') once all shards went through: as StepMemory.begin.
+
+        Each task returns its part of 1/2 sum of decay theta^2.
+        """
+        turn, new, state, now = self.sets.turn(params, state)
+        if rest:
+            if not self._more.size:
+                self._more = np.zeros(self.sets.size, self.sets.dtype)
+                self._more_tree = self.sets.tree(self._more)
+            for layer, param, array in leaves(rest):
+                self._more_tree[layer][param][...] = array
+        more = self._more if rest else self._none
+        decays, rates = self.sets.decays(decay), self.sets.rates(now)
+        kernel, arrays = BY_ROWS[type(self.optimizer)](self.optimizer, self.sets.dtype,
+                                                       *self.sets.turns[turn], now)
+
+        def task(x, d, M, b, start, stop):
+            both = [M, b]
+            return kernel(d[:batch], x[:batch], start, stop, self.sets.bounds[M], self.sets.bounds[b], more,
+                          decays[both], rates[both], *arrays, self._scratch(stop - start, x.shape[1]))
+
+        return [partial(task, *one) for one in self._tasks], new, state
+
+    def _scratch(self, rows, width):
+        """This thread's room for a gradient of some rows of M and b."""
+        held = getattr(self._threads, "room", None)
+        if held is None or held.size < rows * (width + 1):
+            held = self._threads.room = np.empty(rows * (width + 1), self.sets.dtype)
+        return held
+
+
+class Shard:
+    """The Program at some rows of the batch, for `Objective.data_term`: backward gives deltas alone."""
+
+    code = None
+
+    def __init__(self, wide: WideStep, rows: slice):
+        self.wide, self.rows = wide, rows
+
+    def z(self, params: Tree, eps: dict) -> dict:
+        return eps
+
+    def pull(self, params: Tree, eps: dict, grads: dict) -> dict:
+        return grads
+
+    def forward(self, params: Tree, x: np.ndarray, z: dict) -> tuple[np.ndarray, dict]:
+        program, caches = self.wide.program, {}
+        program._check_noise(x, z)
+        params, x = program.ready(params, x.dtype), in_rows(x)
+        for stage in program.stages:
+            if stage.name not in self.wide.kept:
+                x, caches[stage.name] = stage.forward(params, x, z, program.work)
+                continue
+            kept = self._own(stage)
+            if not len(kept.xzs[0]):
+                kept.inputs[0][...] = x
+            zs = stage.noise_of(z, x.dtype)
+            Ms, bs = stage.weights_of(params)
+            kernels.dense_stack(x, Ms, bs, zs, stage.noisy, tuple(stage.rises), kept.xzs, kept.fs)
+            x, caches[stage.name] = kept.fs[-1], (kept, Ms, zs)
+        return x.copy(), caches
+
+    def backward(self, params: Tree, caches: dict, df: np.ndarray, want_dx: bool = False) -> tuple:
+        """(None, {}): what is learned from df is in the deltas."""
+        program, dx = self.wide.program, in_rows(df)
+        for stage in reversed(program.stages):
+            first = stage is program.first
+            if stage.name not in self.wide.kept:
+                dx, _ = stage.backward(params, caches[stage.name], dx, not first, program.work, None)
+                continue
+            kept, Ms, zs = caches[stage.name]
+            B, D = len(dx), Ms[0].shape[1]
+            down = program.work((stage.name, "dx"), (0 if first else B, D), dx.dtype)
+            kernels.dense_stack_deltas(in_rows(dx), Ms, zs, stage.noisy, tuple(stage.rises), kept.fs, kept.ds,
+                                       not first, down)
+            if first:
+                break
+            dx = down
+        return None, {}
+
+    def _own(self, stage):
+        """The stage's arrays at these rows."""
+        return Kept(*(tuple(a[self.rows] if len(a) else a for a in arrays)
+                      for arrays in self.wide.kept[stage.name]))
