@@ -11,13 +11,8 @@ from .training import DivergenceError
 __version__ = "0.1.0"
 
 # Not everybody needs them, and an import is waited for; some bring matplotlib.
-<<<<<<< HEAD
-LATER = ("active", "bench", "checks", "conformal", "latent", "metrics", "plots", "processes", "spread",
-         "studies", "temperature")
-=======
-LATER = ("active", "bench", "checks", "compress", "conformal", "latent", "metrics", "plots", "studies",
-         "temperature")
->>>>>>> main
+LATER = ("active", "bench", "checks", "compress", "conformal", "latent", "metrics", "plots", "processes",
+         "spread", "studies", "temperature")
 WHERE = {"Classifier": "estimators", "Conformal": "estimators", "Ensemble": "ensemble",
          "LastLayer": "last_layer", "Regressor": "estimators", "load": "estimators",
          "predict_in_pieces": "pieces"}

@@ -14,13 +14,8 @@ from .studies import commands
 from .studies.talk import say, tell
 
 # The order of the help; any other comes after.
-<<<<<<< HEAD
-FIRST = ("mnist", "regression", "uci", "rotate", "ood", "debug", "posteriors", "keep", "sparsify", "names",
-         "active", "vae", "pooling", "peers", "train", "predict", "check", "bench")
-=======
 FIRST = ("mnist", "regression", "uci", "rotate", "ood", "debug", "posteriors", "keep", "sparsify", "compress",
-         "names", "vae", "pooling", "peers", "train", "predict", "check", "bench")
->>>>>>> main
+         "names", "active", "vae", "pooling", "peers", "train", "predict", "check", "bench")
 
 
 class Parser(argparse.ArgumentParser):

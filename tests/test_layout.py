@@ -55,14 +55,10 @@ LOOKS_AT = GROUND | {
     "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks",
                "conformal.py", "latent"},
     "studies": {"claims", "truth", "nn", "bayes", "fast", "require.py", "files.py", "data.py", "metrics.py", "models.py", "model.py",
-<<<<<<< HEAD
-                "plots", "progress.py", "checks", "estimators", "latent", "active", "spread.py", "processes.py", "__init__.py"},
-    "bench": {"studies", "nn", "bayes", "fast", "require.py", "models.py", "model.py", "training.py", "progress.py"},
-=======
-                "plots", "progress.py", "checks", "estimators", "latent", "compress", "__init__.py"},
+                "plots", "progress.py", "checks", "estimators", "latent", "compress", "active", "spread.py",
+                "processes.py", "__init__.py"},
     "bench": {"studies", "nn", "bayes", "fast", "require.py", "checkpoint.py", "models.py", "model.py", "run.py",
               "progress.py"},
->>>>>>> main
     "__main__.py": {"studies", "bench", "__init__.py"},
     "__init__.py": {"nn", "bayes", "truth", "require.py", "data.py", "metrics.py", "models.py", "model.py", "checks",
                     "training.py", "conformal.py", "temperature.py", "ensemble.py", "latent",
