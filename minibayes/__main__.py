@@ -15,7 +15,7 @@ from .studies.talk import say, tell
 
 # The order of the help; any other comes after.
 FIRST = ("mnist", "regression", "uci", "rotate", "ood", "debug", "posteriors", "keep", "sparsify", "compress",
-         "names", "active", "vae", "pooling", "peers", "train", "predict", "check", "bench")
+         "names", "language", "active", "vae", "pooling", "peers", "train", "predict", "check", "bench")
 
 
 class Parser(argparse.ArgumentParser):

@@ -22,7 +22,7 @@ class GRUStage(Plain):
     def compiled(self) -> tuple:
         return (self.name,)
 
-    def forward(self, params, x, z, work):
+    def forward(self, params, x, z, work, state=None):
         layer, own = self.layer, params[self.name]
         M, b, c = own["M"], own["b"], own["c"]
         (B, T, D), H = x.shape, layer.n_out
@@ -37,7 +37,7 @@ class GRUStage(Plain):
         shapes = {"xz": (T, B, D), "hz": (T, B, H), "p": (B, 3 * H), "q": (B, 3 * H), "gates": (T, B, 4 * H),
                   "states": (T + 1, B, H)}
         held = {name: work((self.name, name), shape, x.dtype) for name, shape in shapes.items()}
-        held["states"][0] = 0
+        held["states"][0] = 0 if state is None else state
         half = x.dtype.type(0.5)
         kernels.gru(steps, there, drawn, noisy, M, b, c, half, *held.values())
         states = held["states"]
@@ -64,3 +64,7 @@ class GRUStage(Plain):
                              held["gates"], held["states"], dp, dq, back, grads["M"], grads["b"], grads["c"],
                              want_dx, dx)
         return np.ascontiguousarray(dx.swapaxes(0, 1)) if want_dx else None, {self.name: grads}
+
+    def last_state(self, cache):
+        """The state after the last step, for the next chunk: of a `forward` that no other has followed."""
+        return cache[-1]["states"][-1].copy()

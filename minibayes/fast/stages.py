@@ -2,7 +2,7 @@
 
 A stage has
 
-    forward(params, x, z, work) -> (y, cache)
+    forward(params, x, z, work) -> (y, cache); of a recurrent layer also from a state, where one is given
     value(params, x, z, work) -> y: forward without a cache
     backward(params, cache, df, want_dx, work, out) -> (dx, {layer: grads})
     before_noise, after_noise: the two halves of `value` that a stage which begins with noise is cut into when
@@ -51,9 +51,10 @@ class Plain:
         self._weights, self._learned = tuple(layer.param_shapes()), layer.noise.learned
         self._noise_last = type(layer) is Conv2d and type(layer.place) is Outputs
 
-    def forward(self, params, x, z, work):
+    def forward(self, params, x, z, work, state=None):
         z = z.get(self.name, 1)
-        y, cache = self._pair("forward", self.layer.forward(params.get(self.name), x, z))
+        given = () if state is None else (state,)
+        y, cache = self._pair("forward", self.layer.forward(params.get(self.name), x, z, *given))
         shape = (len(x), *self.layer.output_shape(x.shape[1:]))
         self._check("forward", "y", y, shape, x.dtype if x.dtype.kind == "f" else None)
         return y, (cache, x.shape, np.shape(z))
@@ -79,6 +80,10 @@ class Plain:
                 out[self.name][name][...] = grads[name]
             grads = {name: out[self.name].get(name, gradient) for name, gradient in grads.items()}
         return dx, {self.name: grads}
+
+    def last_state(self, cache):
+        """Of a recurrent layer: where the sequences were left."""
+        return self.layer.last_state(cache[0])
 
     def value(self, params, x, z, work):
         return self.forward(params, x, z, work)[0]
