@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minibayes as mb
-from minibayes import bayes, checks, compress, data, metrics, models, nn, truth
+from minibayes import bayes, checks, compress, data, latent, metrics, models, nn, truth
 from minibayes.claims.claim import Finding as Claimed
 from minibayes.fast.program import Program
 
@@ -55,7 +55,19 @@ def objects():
     made += [model.predict(X, rule=rule, keep_samples=True) for model in (classes, numbers, two_heads) for rule in
              ("mc", "weight-averaging")]
     made += checks.noise(nn.Bernoulli(0.5), draws=2000).findings[:1]
-    return made + tables(numbers) + smaller()
+    return made + tables(numbers) + smaller() + without_labels()
+
+
+def without_labels():
+    """A network with a code, and what comes of it; and a record of jobs."""
+    net = nn.Network(law=nn.Dense(3, 4), code=nn.Code(2), out=nn.Dense(2, 3, noise=nn.Bernoulli(0.8)))
+    y = (X > 0).astype(np.float32)
+    model = mb.BayesianNetwork(net, likelihood=bayes.Bernoulli())
+    model.fit(y, y, steps=3)
+    known = np.array([True, True, False])
+    return [mb.spread.Record("nowhere.json"), nn.Standard(), nn.Code(2), bayes.Bernoulli(), latent.bound(model, y, samples=2),
+            latent.variances(model, y, codes=2, omegas=2),
+            latent.complete(model, y, known, chains=2, steps=2)]
 
 
 def smaller():
@@ -123,8 +135,8 @@ def whole(thing):
 
 
 def public_classes():
-    """Of the rooms of the library: bench, plots and studies are for the command line."""
-    named = [getattr(mb, name) for name in mb.__all__ if name not in ("bench", "plots", "studies")]
+    """Of the rooms of the library: bench, plots and studies are for the command line, and a process is no data."""
+    named = [getattr(mb, name) for name in mb.__all__ if name not in ("bench", "plots", "studies", "processes")]
     rooms = [mb, *[room for room in named if isinstance(room, types.ModuleType)]]
     return {c for room in rooms for name in dir(room) if not name.startswith("_") and inspect.isclass(c := getattr(room, name))
             and c.__module__.startswith("minibayes.")}
