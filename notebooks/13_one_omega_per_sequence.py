@@ -22,7 +22,7 @@ from minibayes import bayes, nn, plots
 from minibayes.bayes import posterior
 from minibayes.fast import parallel
 from minibayes.studies import names
-from minibayes.studies.language import command, reader
+from minibayes.studies.language import command
 from minibayes.truth import exact
 
 # quick mode does less of the same; every assert holds in both modes
