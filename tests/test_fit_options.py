@@ -108,8 +108,8 @@ def jitter(x, key, rows):
 
 
 def test_augmentation_has_the_same_bits_on_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr(mb.training, "SMALL", 0)
-    monkeypatch.setattr(mb.training, "SHARD", 5)
+    monkeypatch.setattr(mb.run, "SMALL", 0)
+    monkeypatch.setattr(mb.run, "SHARD", 5)
     made = [model() for _ in range(3)]
     for one, threads in zip(made, (1, 3, 1), strict=True):
         one.fit(X, Y, epochs=3, threads=threads, augment=jitter if one is not made[2] else None)
