@@ -105,6 +105,10 @@ def test_it_takes_stacks_of_dense_layers_with_noise_that_does_not_learn(monkeypa
     assert not taken(nn.Network((6, 6, 1), c=nn.Conv2d(1, 2, 3), f=nn.Flatten(), a=nn.Dense(32, 4)))
     assert not taken(nn.Network((5, 20), a=nn.Dense(20, 4)))  # each step of a sequence
     assert not taken(nn.Network(a=nn.Dense(20, 8), code=nn.Code(4), b=nn.Dense(4, 4)))
+    kept = 64 * 2 * (20 + 4)  # numbers of a batch: a larger one takes more memory than gradients would
+    with monkeypatch.context() as patch:
+        patch.setattr(wide, "MOST", kept)
+        assert taken(nn.Network(a=dense)) and not taken(nn.Network(a=dense), batch=65)
     monkeypatch.setattr(wide, "LEAST", 10_000)
     assert not taken(nn.Network(a=dense))
 

@@ -25,6 +25,7 @@ from .sets import Sets
 from .stages import DenseStack, Tree, in_rows
 
 LEAST = 2**18  # parameters: with fewer, a gradient for each shard stays in cache
+MOST = 2**24  # numbers that are kept of a batch: of more, the shards' gradients are less (memory.ROOM)
 BLOCK = 2**17  # numbers of M that a task takes
 SHARDS = 4  # of a batch, where they have enough rows: each reads all matrices, and products like many rows
 
@@ -76,15 +77,20 @@ class WideStep:
 
     @classmethod
     def of(cls, program: Program, optimizer: Optimizer, params: Tree, batch: int) -> WideStep | None:
-        """None where the step is not for this network: all its weights must be in stacks of dense layers."""
+        """None where the step is not for this network: all its weights must be in stacks of dense layers.
+
+        Nor is it for a batch so large that its inputs and deltas are longer than gradients.
+        """
         stacks = [stage for stage in program.stages if isinstance(stage, DenseStack)]
         inside = {name for stage in stacks for name in stage.layers}
         size = sum(array.size for *_, array in leaves(params))
         known = type(optimizer) in BY_ROWS and program.code is None and not program.learned
         rows = all(len(shape) == 1 for name, (shape, _) in program.shapes(program.input_shape).items()
                    if name in inside) if program.input_shape else False
-        return cls(program, optimizer, params, batch) if (
-            known and rows and size >= LEAST and inside == set(params)) else None
+        kept = batch * sum(2 * (layer.n_in + layer.n_out) for stage in stacks
+                           for layer in stage.layers.values())
+        fits = known and rows and size >= LEAST and inside == set(params) and kept <= MOST
+        return cls(program, optimizer, params, batch) if fits else None
 
     def _keep(self, stage, batch):
         dtype, layers = self.sets.dtype, stage.layers.values()

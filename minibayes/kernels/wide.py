@@ -3,7 +3,6 @@
 All arguments that end in s are tuples with one entry a layer.
 """
 
-
 from .blas import gemm
 from .compiling import njit
 from .dense import SPARSE, multiply_in_place, non_zeros, sparse_product
@@ -67,15 +66,13 @@ def add_rest(g, more, decay, theta):
 
 
 @njit(nogil=True, cache=True)
-def sgd_rows(d, x, start, stop, at_M, at_b, more, decay, rate, theta, v, momentum, theta_out, v_out, g):
-    """Rows start to stop of one layer's M and b: their gradient from all of the batch, and sgd (update.py), while it is in cache.
+def whole_gradient(d, x, start, stop, at_M, at_b, more, decay, theta, g):
+    """The gradient of rows start to stop of M, and of those of b behind it, end to end in g (n,); for the rest see sgd_rows.
 
-    d (B, K), x (B, D);  M begins at at_M in the flat arrays theta, v, more and the outputs, b at at_b; more is the rest of the gradient,
-    or empty;  decay, rate (2,) of M and b;  g (R, D + 1) scratch.   1/2 sum of decay theta^2 over them is returned.
+    1/2 sum of decay theta^2 over them is returned.
     """
     D, R = x.shape[1], stop - start
-    numbers = g.reshape(-1)
-    gM, gb = numbers[:R * D], numbers[R * D:R * D + R]
+    gM, gb = g[:R * D], g[R * D:R * D + R]
     rows_gradient(d[:, start:stop], x, gM.reshape(R, D), gb)
     penalty = 0.0
     for p in range(2):
@@ -83,9 +80,23 @@ def sgd_rows(d, x, start, stop, at_M, at_b, more, decay, rate, theta, v, momentu
         if p == 1:
             part, a = gb, at_b + start
         b = a + len(part)
-        rest = more[a:b] if len(more) else more
-        penalty += add_rest(part, rest, decay[p], theta[a:b])
-        sgd(theta[a:b], part, v[a:b], rate[p], momentum, theta_out[a:b], v_out[a:b])
+        penalty += add_rest(part, more[a:b] if len(more) else more, decay[p], theta[a:b])
+    return penalty
+
+
+@njit(nogil=True, cache=True)
+def sgd_rows(d, x, start, stop, at_M, at_b, more, decay, rate, theta, v, momentum, theta_out, v_out, g):
+    """Rows start to stop of one layer's M and b: their gradient from all of the batch, and sgd (update.py), while it is in cache.
+
+    d (B, K), x (B, D);  M begins at at_M in the flat arrays theta, v, more and the outputs, b at at_b; more is the rest of the gradient,
+    or empty;  decay, rate (2,) of M and b;  g (R (D + 1),) scratch.   1/2 sum of decay theta^2 over them is returned.
+    """
+    penalty, D = whole_gradient(d, x, start, stop, at_M, at_b, more, decay, theta, g), x.shape[1]
+    first = 0
+    for p, a, size in ((0, at_M + start * D, (stop - start) * D), (1, at_b + start, stop - start)):
+        b = a + size
+        sgd(theta[a:b], g[first:first + size], v[a:b], rate[p], momentum, theta_out[a:b], v_out[a:b])
+        first += size
     return penalty
 
 
@@ -93,18 +104,11 @@ def sgd_rows(d, x, start, stop, at_M, at_b, more, decay, rate, theta, v, momentu
 def adam_rows(d, x, start, stop, at_M, at_b, more, decay, rate, theta, m, s, beta1, beta2, epsilon, correction1, correction2, theta_out,
               m_out, s_out, g):
     """sgd_rows with adam in the place of sgd."""
-    D, R = x.shape[1], stop - start
-    numbers = g.reshape(-1)
-    gM, gb = numbers[:R * D], numbers[R * D:R * D + R]
-    rows_gradient(d[:, start:stop], x, gM.reshape(R, D), gb)
-    penalty = 0.0
-    for p in range(2):
-        part, a = gM, at_M + start * D
-        if p == 1:
-            part, a = gb, at_b + start
-        b = a + len(part)
-        rest = more[a:b] if len(more) else more
-        penalty += add_rest(part, rest, decay[p], theta[a:b])
-        adam(theta[a:b], part, m[a:b], s[a:b], rate[p], beta1, beta2, epsilon, correction1, correction2, theta_out[a:b], m_out[a:b],
-             s_out[a:b])
+    penalty, D = whole_gradient(d, x, start, stop, at_M, at_b, more, decay, theta, g), x.shape[1]
+    first = 0
+    for p, a, size in ((0, at_M + start * D, (stop - start) * D), (1, at_b + start, stop - start)):
+        b = a + size
+        adam(theta[a:b], g[first:first + size], m[a:b], s[a:b], rate[p], beta1, beta2, epsilon, correction1, correction2,
+             theta_out[a:b], m_out[a:b], s_out[a:b])
+        first += size
     return penalty

@@ -6,7 +6,9 @@
     model.fit(x, x, ...)
 
 `fit` minimises E_q[-log p(x_n | h)] + KL(q(h_n | x_n) || p(h)) for each example (`bayes.codes`), beside the
-KL of the weights; noise in the decoder's weights is q(omega) as anywhere, and is averaged over here too.
+KL of the weights; noise in the decoder's weights is q(omega) as anywhere, and is averaged over here too. The
+history's nll is this sum, without the weights' KL. `fit(validation=)` scores what is given back, as
+`predict` does, and not the bound: that is `latent.bound`.
 """
 
 from .bounds import Bound, bound

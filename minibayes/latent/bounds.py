@@ -55,8 +55,10 @@ def bound(model: BayesianNetwork, x: ArrayLike, y: ArrayLike | None = None, *, s
             rows = _rows(which, t, key, x.dtype)
             log_w = log_weights(program, model, own, y[which], program.draw_rows(key, x.shape[1:], rows))
             total = total + log_w
-            new = LogMean(log_w[None])
-            log_mean = new if log_mean is None else (log_mean.merge(new), log_mean)[1]
+            if log_mean is None:
+                log_mean = LogMean(log_w[None])
+            else:
+                log_mean.merge(LogMean(log_w[None]))
         return total / samples, log_mean.value
 
     with parallel.pool(threads) as pool:
