@@ -18,8 +18,18 @@ FIRST = ("mnist", "regression", "uci", "rotate", "ood", "debug", "posteriors", "
          "names", "language", "active", "vae", "pooling", "peers", "train", "predict", "check", "bench")
 
 
+class Verbatim(argparse.HelpFormatter):
+    """A help text is what it says: "95 %" is no place to fill in."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        return action.help.replace("%", "%%")
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with its errors in one line, which names the help of the command and what was nearly said."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(formatter_class=Verbatim, allow_abbrev=False, **options)
 
     def error(self, message: str) -> None:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
@@ -59,14 +69,13 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 def build_parser() -> Parser:
-    parser = Parser(prog="minibayes", description="Dropout as approximate Bayesian inference, from scratch.",
-                    allow_abbrev=False)
+    parser = Parser(prog="minibayes", description="Dropout as approximate Bayesian inference, from scratch.")
     parser.add_argument("--version", action="version", version=f"minibayes {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     found = commands()
     for name in sorted(found, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)):
         about = found[name].about
-        subparser = subparsers.add_parser(name, help=about, description=about, allow_abbrev=False)
+        subparser = subparsers.add_parser(name, help=about, description=about)
         found[name].options(subparser)
         subparser.set_defaults(main=found[name].main)
     return parser

@@ -145,6 +145,19 @@ def test_help_and_version(capsys):
         assert option in out
 
 
+@pytest.mark.parametrize("name", __main__.FIRST)
+def test_help_of_each_command(name, capsys):
+    assert run(name, "--help") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"usage: minibayes {name} ") and "--help" in out and err == ""
+    assert "%%" not in out and "%(" not in out
+
+
+def test_help_takes_percent_signs_as_they_are(capsys):
+    assert run("active", "--help") == 0
+    assert "if not at 95 %" in " ".join(capsys.readouterr().out.split())
+
+
 def test_in_a_process_of_its_own(tmp_path):
     """Status and streams as the shell sees them."""
     for argv, says in (([], "COMMAND"), (["mnist", "--seeds", "0"], "--seeds")):
