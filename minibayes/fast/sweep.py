@@ -19,7 +19,7 @@ from .stages import Tree, in_rows
 SHARD = 64  # inputs per task of `average`, and at most of what comes before the first noise
 BLOCK_PASSES = 64  # passes gathered at once,
 BLOCK_NUMBERS = 2**21  # and the most numbers of theirs
-TASKS = 16  # with fewer groups of inputs than this, the passes are divided among tasks too
+TASKS = 16  # with fewer groups of inputs, the passes are divided among tasks too, if worth two threads
 WAVE = 256  # tasks whose results are handed on before the next are begun: the most,
 WAVE_NUMBERS = 2**20  # and the most numbers of their means
 SMALL = 40e6  # operations for each thread at least: two with half of it only waited for each other's Python
@@ -49,7 +49,8 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
     rows_at_once, most = route.rows_at_once(x.shape[1:]), at_most(size, outputs)
     if first is None:
         wide = max(2, WAVE_NUMBERS // (size * outputs))  # with many outputs, merging costs as much as passes
-        parts = max(1, min(TASKS // max(1, len(groups)), count, wide))
+        divided = TASKS // max(1, len(groups)) if worth(program, x, count) >= 2 else 1
+        parts = max(1, min(divided, count, wide))
         cuts = [count * i // parts for i in range(parts + 1)]
     else:  # a task is one block of passes, or all of them: merged one after another, it is the same
         block = rows_at_once // size if rows_at_once >= 2 * size else most
@@ -90,9 +91,13 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
 
 
 def threads_for(program, x: np.ndarray, passes: int) -> int:
-    """As many threads as have enough to do in so many passes at x."""
-    operations = len(x) * passes * operations_of(program, x.shape[1:])
-    return max(1, min(parallel.thread_count(program.threads), int(operations / SMALL)))
+    """As many of the program's threads as have enough to do in so many passes at x."""
+    return max(1, min(parallel.thread_count(program.threads), worth(program, x, passes)))
+
+
+def worth(program, x: np.ndarray, passes: int) -> int:
+    """How many threads would have enough to do in so many passes at x."""
+    return int(len(x) * passes * operations_of(program, x.shape[1:]) / SMALL)
 
 
 def operations_of(program, input_shape: tuple) -> int:
