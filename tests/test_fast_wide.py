@@ -153,12 +153,12 @@ def test_rows_are_gradient_and_update(density, rest):
     d, x = RNG.standard_normal((B, K)) * (RNG.random((B, K)) < density), RNG.standard_normal((B, D))
     theta, v, m, s = RNG.standard_normal((4, K * D + K + 5))
     s = np.abs(s)
-    more = RNG.standard_normal(len(theta)) if rest else np.empty(0)
+    more = RNG.standard_normal(5 * (D + 1) if rest else 0)
     at_M, at_b, decay, rate = 2, K * D + 3, np.array([0.1, 0.2]), np.array([0.5, 1.5])
     rows, bias = slice(at_M + 2 * D, at_M + 7 * D), slice(at_b + 2, at_b + 7)
     g = np.concatenate([(d.T @ x)[2:7].ravel(), d.sum(axis=0)[2:7]])
     old = np.concatenate([theta[rows], theta[bias]])
-    g += np.repeat(decay, (5 * D, 5)) * old + (np.concatenate([more[rows], more[bias]]) if rest else 0)
+    g += np.repeat(decay, (5 * D, 5)) * old + (more if rest else 0)
     penalty = (np.repeat(decay, (5 * D, 5)) * old**2).sum() / 2
     rates = np.repeat(rate, (5 * D, 5))
     a = 0.9 * np.concatenate([m[rows], m[bias]]) + (1 - 0.9) * g

@@ -27,6 +27,7 @@ from ..floats import usual
 from ..nn.layers import Layer
 from ..nn.network import Network
 from ..nn.noise import Delta, Noise
+from .along import Along
 from .prior import Prior
 
 CONSTANT = ("C, which no M changes: sum over rays of -K'/2 log(2 pi e s^2) - H(noise) + K/2 log(2 pi/l^2), "
@@ -50,7 +51,7 @@ class Term(NamedTuple):
 
     name: str
     value: float
-    grads: Mapping = {}  # {param: array}
+    grads: Mapping = {}  # {param: array, or Along}
     formula: str = ""
     note: str = ""
 
@@ -210,9 +211,9 @@ def split(net: Network, params: Mapping, prior: Prior, num_data: float = 1) -> t
         for term in (term for part in found for term in part.terms):
             rest += term.value / num_data
             for p, g in term.grads.items():
-                g = np.asarray(g / num_data, params[name][p].dtype)
-                group = grads.setdefault(name, {})
-                group[p] = group[p] + g if p in group else g
+                g, dtype, group = g / num_data, params[name][p].dtype, grads.setdefault(name, {})
+                g = g if isinstance(g, Along) and g.factors.dtype == dtype else np.asarray(g, dtype)
+                group[p] = np.add(group[p], g) if p in group else g
     return decay, rest, grads
 
 

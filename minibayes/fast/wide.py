@@ -11,6 +11,7 @@ the number of threads, and each number is added up in one place: the same bits f
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -62,8 +63,7 @@ class WideStep:
     def __init__(self, program: Program, optimizer: Optimizer, params: Tree, batch: int):
         self.program, self.optimizer, self.shard = program, optimizer, -(-batch // SHARDS)
         self.sets = Sets(optimizer, params)
-        self._more = np.empty(0, self.sets.dtype)
-        self._none, self._threads = self._more, threading.local()
+        self._none, self._threads = np.empty(0, self.sets.dtype), threading.local()
         self.kept = {stage.name: self._keep(stage, batch) for stage in program.stages
                      if isinstance(stage, DenseStack)}
         places = {leaf[:2]: i for i, leaf in enumerate(self.sets.leaves)}
@@ -111,30 +111,40 @@ class WideStep:
         Each task returns its part of 1/2 sum of decay theta^2.
         """
         turn, new, state, now = self.sets.turn(params, state)
-        if rest:
-            if not self._more.size:
-                self._more = np.zeros(self.sets.size, self.sets.dtype)
-                self._more_tree = self.sets.tree(self._more)
-            for layer, param, array in leaves(rest):
-                self._more_tree[layer][param][...] = array
-        more = self._more if rest else self._none
         decays, rates = self.sets.decays(decay), self.sets.rates(now)
         kernel, arrays = BY_ROWS[type(self.optimizer)](self.optimizer, self.sets.dtype,
                                                        *self.sets.turns[turn], now)
 
         def task(x, d, M, b, start, stop):
-            both = [M, b]
+            both, size, rows = [M, b], (stop - start) * (x.shape[1] + 1), slice(start, stop)
+            g, more = self._scratch(size)
+            more = self._rest(rest, both, rows, more) if rest else self._none
             return kernel(d[:batch], x[:batch], start, stop, self.sets.bounds[M], self.sets.bounds[b], more,
-                          decays[both], rates[both], *arrays, self._scratch(stop - start, x.shape[1]))
+                          decays[both], rates[both], *arrays, g)
 
         return [partial(task, *one) for one in self._tasks], new, state
 
-    def _scratch(self, rows, width):
-        """This thread's room for a gradient of some rows of M and b."""
+    def _scratch(self, size):
+        """This thread's room for two gradients of some rows of M and b."""
         held = getattr(self._threads, "room", None)
-        if held is None or held.size < rows * (width + 1):
-            held = self._threads.room = np.empty(rows * (width + 1), self.sets.dtype)
-        return held
+        if held is None or held.shape[1] < size:
+            held = self._threads.room = np.empty((2, size), self.sets.dtype)
+        return held[:, :size]
+
+    def _rest(self, rest, both, rows, out):
+        """`out` with the rest of the gradient of these rows of M and, behind them, of b."""
+        first = 0
+        for layer, param, shape in (self.sets.leaves[i] for i in both):
+            own = out[first:first + (rows.stop - rows.start) * math.prod(shape[1:])]
+            grad, own = rest.get(layer, {}).get(param), own.reshape(-1, *shape[1:])
+            own[...] = 0 if grad is None else part_of(grad, rows)
+            first += own.size
+        return out
+
+
+def part_of(grad, rows: slice):
+    """These rows of a gradient; one along the weights (bayes/along.py) is written out no sooner than here."""
+    return grad.rows(rows) if hasattr(grad, "rows") else grad[rows]
 
 
 class Shard:

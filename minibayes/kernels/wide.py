@@ -56,31 +56,24 @@ def rows_gradient(d, x, gM, gb):
 
 
 @njit(nogil=True, cache=True)
-def add_rest(g, more, decay, theta):
-    """g[i] += more[i] + decay theta[i]; more may be empty.  1/2 sum of decay theta^2."""
-    for i in range(len(more)):
-        g[i] += more[i]
-    for i in range(len(g)):
-        g[i] += decay * theta[i]
-    return decay * square_sum(theta) / 2
-
-
-@njit(nogil=True, cache=True)
 def whole_gradient(d, x, start, stop, at_M, at_b, more, decay, theta, g):
     """The gradient of rows start to stop of M, and of those of b behind it, end to end in g (n,); for the rest see sgd_rows.
 
     1/2 sum of decay theta^2 over them is returned.
     """
     D, R = x.shape[1], stop - start
-    gM, gb = g[:R * D], g[R * D:R * D + R]
-    rows_gradient(d[:, start:stop], x, gM.reshape(R, D), gb)
+    rows_gradient(d[:, start:stop], x, g[:R * D].reshape(R, D), g[R * D:R * D + R])
+    for i in range(len(more)):
+        g[i] += more[i]
     penalty = 0.0
     for p in range(2):
-        part, a = gM, at_M + start * D
+        part, a = g[:R * D], at_M + start * D
         if p == 1:
-            part, a = gb, at_b + start
-        b = a + len(part)
-        penalty += add_rest(part, more[a:b] if len(more) else more, decay[p], theta[a:b])
+            part, a = g[R * D:R * D + R], at_b + start
+        own = theta[a:a + len(part)]
+        for i in range(len(part)):
+            part[i] += decay[p] * own[i]
+        penalty += decay[p] * square_sum(own) / 2
     return penalty
 
 
@@ -88,8 +81,9 @@ def whole_gradient(d, x, start, stop, at_M, at_b, more, decay, theta, g):
 def sgd_rows(d, x, start, stop, at_M, at_b, more, decay, rate, theta, v, momentum, theta_out, v_out, g):
     """Rows start to stop of one layer's M and b: their gradient from all of the batch, and sgd (update.py), while it is in cache.
 
-    d (B, K), x (B, D);  M begins at at_M in the flat arrays theta, v, more and the outputs, b at at_b; more is the rest of the gradient,
-    or empty;  decay, rate (2,) of M and b;  g (R (D + 1),) scratch.   1/2 sum of decay theta^2 over them is returned.
+    d (B, K), x (B, D);  M begins at at_M in the flat arrays theta, v and the outputs, b at at_b;  more (R (D + 1),) is the rest of the
+    gradient of these rows of M and, behind them, of b, or empty;  decay, rate (2,) of M and b;  g (R (D + 1),) scratch.
+    1/2 sum of decay theta^2 over them is returned.
     """
     penalty, D = whole_gradient(d, x, start, stop, at_M, at_b, more, decay, theta, g), x.shape[1]
     first = 0

@@ -150,7 +150,8 @@ class Inputs(Place):
         return (first_shape(layer)[-1],)
 
     def squares(self, arrays: list) -> np.ndarray:
-        return sum((a * a).sum(axis=tuple(range(a.ndim - 1))) for a in arrays)          # (D,)
+        flat = [a.reshape(-1, a.shape[-1]) for a in arrays]
+        return sum(np.einsum("kd,kd->d", a, a) for a in flat)                           # (D,)
 
     def forward(self, layer: Layer, params: dict, x: np.ndarray, z: np.ndarray | int) -> tuple:
         M, b = matrix(params["M"]), params["b"]
@@ -189,7 +190,7 @@ class Outputs(Place):
         return a if np.size(a) == 1 else np.reshape(a, (-1, *(1,) * (array.ndim - 1)))
 
     def squares(self, arrays: list) -> np.ndarray:
-        return sum((a.reshape(len(a), -1) ** 2).sum(axis=1) for a in arrays)            # (K,)
+        return sum(np.einsum("kd,kd->k", a, a) for a in map(matrix, arrays))           # (K,)
 
     def forward(self, layer: Layer, params: dict, x: np.ndarray, z: np.ndarray | int) -> tuple:
         M, b = matrix(params["M"]), params["b"]

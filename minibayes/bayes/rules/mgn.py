@@ -18,6 +18,7 @@ import numpy as np
 
 from ... import nn
 from .. import kl
+from ..along import Along
 from ..prior import Normal
 from .dropout import expected_log_p
 
@@ -27,10 +28,10 @@ SMALLEST = np.finfo(np.float32).tiny
 def entropy_along_the_ray(q: kl.Q) -> kl.Term:
     """-sum log ||m||, and its derivative -m/||m||^2."""
     squares = np.maximum(q.rays(), SMALLEST)
-    slope = q.along(1 / squares)
+    slope = q.along(-1 / squares)
     shared = "the weights" + (" and bias" if "b" in q.params else "") + " that share one z"
     value = float(-np.log(squares, dtype=np.float64).sum() / 2)
-    return kl.Term("rays", value, {p: -a * slope[p] for p, a in q.params.items()}, "-sum log ||ray||",
+    return kl.Term("rays", value, {p: Along(slope[p], a) for p, a in q.params.items()}, "-sum log ||ray||",
                    f"a ray: {shared}; what weight decay leaves out")
 
 
