@@ -123,7 +123,6 @@ class Run:
         objective, B = self.fast, len(rows)
         if self._wide is None:
             self._wide = WideStep.of(objective.net, self.optimizer, state.params, self.batch_size) or False
-            self.shard = max(self.shard, self._wide.shard if self._wide else 0)
         cuts = self._cuts.get(B) or self._cuts.setdefault(B, parallel.slices(B, self.shard))
         if self._wide:
             return self.wide_step(state, rows, cuts, pool)
@@ -160,20 +159,16 @@ class Run:
         return terms, params, optimizer
 
     def wide_step(self, state: State, rows: np.ndarray, cuts: list, pool: Callable) -> tuple:
-        """The same where the gradient would be long: shards of the batch, and then rows of the matrices."""
+        """The same where the gradient would be long: columns of the outputs, then rows of the matrices."""
         objective, wide, B = self.fast, self._wide, len(rows)
-
-        def shard(cut):
-            x, y, eps = self.batch(rows[cut], objective.net)
-            with quiet():
-                return objective.data_term(state.params, x, y, eps, B, net=wide.at(cut))[0]
-
+        x, y, eps = joined(pool(lambda cut: self.batch(rows[cut], objective.net), cuts))
+        with quiet():
+            nll, _ = objective.data_term(state.params, x, y, eps, B, net=wide.through(pool))
         kl_factor = self.kl_factor.at(state.step)
         decay, rest, slopes = objective.kl_split(state.params, kl_factor)
-        nlls = pool(shard, cuts)
         updates, params, optimizer = wide.begin(state.params, state.optimizer, B, decay, slopes)
         kl_value = objective.kl_of(state.params, sum(pool(call, updates)) + rest, kl_factor)
-        return objective.terms_of(nlls, B, kl_value, kl_factor), params, optimizer
+        return objective.terms_of([nll], B, kl_value, kl_factor), params, optimizer
 
     def compare(self, state: State, rows: np.ndarray, terms: Terms, params: dict) -> None:
         """An error if the plain step from the same state differs by more than rounding."""
@@ -188,6 +183,15 @@ class Run:
 
 def call(task: Callable) -> object:
     return task()
+
+
+def joined(batches: list[tuple]) -> tuple:
+    """(x, y, eps) of several parts of a batch."""
+    if len(batches) == 1:
+        return batches[0]
+    x, y, eps = zip(*batches, strict=True)
+    eps = {name: np.concatenate([one[name] for one in eps]) for name in eps[0]}
+    return np.concatenate(x), np.concatenate(y), eps
 
 
 def augmented(augment: Callable, x: np.ndarray, key: Key, rows: Rows) -> np.ndarray:

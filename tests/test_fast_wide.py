@@ -1,4 +1,4 @@
-"""The step of wide dense nets: deltas by shards, then gradient and update by rows, against the plain step and the shards' gradients."""
+"""The step of wide dense nets: products by columns, then gradient and update by rows, against the plain step."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,9 @@ NOISES = [nn.Bernoulli(0.5), nn.Gaussian(0.3), nn.Delta()]
 @pytest.fixture(autouse=True)
 def small_is_wide(monkeypatch):
     monkeypatch.setattr(wide, "LEAST", 1)
-    monkeypatch.setattr(wide, "BLOCK", 100)  # several blocks of rows a layer, the last one shorter
+    monkeypatch.setattr(wide, "BLOCK", 100)  # several blocks of rows a layer, the last one shorter,
+    monkeypatch.setattr(wide, "COLUMNS", 8)  # and of columns
+    monkeypatch.setattr(wide, "OPERATIONS", 1)
 
 
 def fitted(net=None, noise=NOISES[0], dtype=np.float32, **options):
@@ -120,29 +122,36 @@ def test_a_sequence_net_trains_as_before():
     assert model.history[-1]["step"] == 2
 
 
-@pytest.mark.parametrize("density", [0.1, 1.0])
-def test_deltas_are_those_of_the_whole_backward(density):
-    shapes, B = [(20, 33), (33, 17), (17, 4)], 12
-    Ms = tuple(RNG.standard_normal((k, d)) for d, k in shapes)
-    zs = tuple((RNG.random((B, d)) < 0.5).astype(np.uint8) for d, _ in shapes)
-    noisy, rises = (False, True, True), (kernels.RELU, kernels.TANH, kernels.NO_RISE)
-    fs = tuple(np.tanh(RNG.standard_normal((B, k))) * (RNG.random((B, k)) < density) for _, k in shapes)
-    xzs, x = tuple(RNG.standard_normal((B, d)) for d, _ in shapes), RNG.standard_normal((B, 20))
-    df = RNG.standard_normal((B, 4))
-    made = []
-    for form in (kernels.dense_stack_deltas, kernels.dense_stack_deltas.py_func):
-        ds, dx = tuple(np.empty_like(f) for f in fs), np.empty_like(x)
-        form(df, Ms, zs, noisy, rises, fs, ds, True, dx)
-        made.append((ds, dx))
-    ds, dx = tuple(np.empty_like(f) for f in fs), np.empty_like(x)
-    dMs, dbs = tuple(np.empty_like(M) for M in Ms), tuple(np.empty(len(M)) for M in Ms)
-    kernels.dense_stack_backward(df, x, Ms, zs, noisy, rises, xzs, fs, ds, dMs, dbs, True, dx)
-    for own, down in made:
-        np.testing.assert_allclose(down, dx, rtol=1e-12, atol=1e-12)
-        inputs = x, xzs[1], xzs[2]
-        for d, given, dM, db in zip(own, inputs, dMs, dbs, strict=True):
-            np.testing.assert_allclose(d.T @ given, dM, rtol=1e-10, atol=1e-12)
-            np.testing.assert_allclose(d.sum(axis=0), db, rtol=1e-10, atol=1e-12)
+RISES = {kernels.NO_RISE: (lambda f: f, np.ones_like), kernels.RELU: (lambda f: np.maximum(f, 0), lambda f: f > 0),
+         kernels.TANH: (np.tanh, lambda f: 1 - f * f)}
+
+
+@pytest.mark.parametrize("rise", RISES)
+@pytest.mark.parametrize("shape", [(12, 9), (1, 9), (12, 1), (1, 1)], ids=["each", "shared", "one an example", "one"])
+@pytest.mark.parametrize("kind", [np.uint8, np.float64])
+def test_columns_of_a_product_and_of_a_delta(rise, shape, kind):
+    """Some columns, the others untouched, by the kernel and by its py_func."""
+    (B, K), D, (r, slope), own = (12, 9), 5, RISES[rise], slice(2, 7)
+    M, b, x = RNG.standard_normal((K, D)), RNG.standard_normal(K), RNG.standard_normal((B, D))
+    z = (RNG.random(shape) * 3).astype(kind)
+    f = r(x @ M.T + b)
+    d, N = RNG.standard_normal((B, D)), RNG.standard_normal((D, K))
+    for n in (B, 0):
+        product = np.zeros((B, K))
+        product[:, own] = (z * f)[:, own]
+        for form in (kernels.dense_columns, kernels.dense_columns.py_func):
+            out, xz = np.zeros((B, K)), np.zeros((n, K))
+            form(x, M, b, rise, z, 2, 7, out, xz)
+            np.testing.assert_allclose(out[:, own], f[:, own], rtol=1e-12, atol=1e-14)
+            np.testing.assert_allclose(xz, product[:n], rtol=1e-12, atol=1e-14)
+            assert not out[:, :2].any() and not out[:, 7:].any()
+    for noisy in (True, False):
+        for form in (kernels.delta_columns, kernels.delta_columns.py_func):
+            out = np.zeros((B, K))
+            form(d, N, z, noisy, rise, f, 2, 7, out)
+            expected = (d @ N) * (z if noisy else 1) * slope(f)
+            np.testing.assert_allclose(out[:, own], expected[:, own], rtol=1e-12, atol=1e-14)
+            assert not out[:, :2].any() and not out[:, 7:].any()
 
 
 @pytest.mark.parametrize("density", [0.1, 1.0])

@@ -1,12 +1,14 @@
 """A training step of dense layers with many weights, without a gradient in memory.
 
-    shards of the batch:    forward, and backward to the deltas d_l = dL/d(M_l x + b_l); both are kept
-    rows of the matrices:   g = d_l^T x_l for some rows of M_l, from all of the batch, + decay theta;
-                            theta', slots' = update(theta, g, slots), while g is in cache
+    columns of the outputs:   forward, layer by layer, and backward to the deltas d_l = dL/d(M_l x + b_l)
+    rows of the matrices:     g = d_l^T x_l for some rows of M_l, + decay theta;
+                              theta', slots' = update(theta, g, slots), while g is in cache
 
-One gradient for each shard, written and read again, took most of such a step: it is as long as theta, where
-the deltas of 64 examples are as long as a few rows of it. Neither the shards nor the blocks of rows depend on
-the number of threads, and each number is added up in one place: the same bits for any.
+Every task takes all of the batch. One gradient for each shard of it, written and read again, took most of
+such a step: it is as long as theta, where the deltas of 64 examples are as long as a few rows of it. And a
+product of few rows by a large matrix spends its time on reading the matrix: with 32 rows BLAS makes half of
+the operations a second that it makes with 128. Neither the columns nor the rows of a task depend on the
+number of threads, and each number is added up in one place: the same bits for any.
 """
 
 from __future__ import annotations
@@ -21,14 +23,16 @@ import numpy as np
 
 from .. import kernels
 from ..nn.optimizers import SGD, Adam, Optimizer, leaves
+from .parallel import slices
 from .program import Program
 from .sets import Sets
 from .stages import DenseStack, Tree, in_rows
 
 LEAST = 2**18  # parameters: with fewer, a gradient for each shard stays in cache
 MOST = 2**24  # numbers that are kept of a batch: of more, the shards' gradients are less (memory.ROOM)
-BLOCK = 2**17  # numbers of M that a task takes
-SHARDS = 4  # of a batch, where they have enough rows: each reads all matrices, and products like many rows
+BLOCK = 2**17  # numbers of M that a task takes to update,
+COLUMNS = 256  # and columns of a product, about,
+OPERATIONS = 4e6  # if they are so many operations at least: for fewer, waking a thread would cost more
 
 
 def sgd(optimizer: SGD, dtype: np.dtype, old: dict, new: dict, step: int) -> tuple:
@@ -55,15 +59,13 @@ class Kept(NamedTuple):
 
 
 class WideStep:
-    """The steps of one run; `of` says whether they are for its network and optimizer.
-
-    shard    examples that one thread should take together, at least
-    """
+    """The steps of one run; `of` says whether they are for its network and optimizer."""
 
     def __init__(self, program: Program, optimizer: Optimizer, params: Tree, batch: int):
-        self.program, self.optimizer, self.shard = program, optimizer, -(-batch // SHARDS)
+        self.program, self.optimizer = program, optimizer
         self.sets = Sets(optimizer, params)
         self._none, self._threads = np.empty(0, self.sets.dtype), threading.local()
+        self._nothing = np.empty((0, 0), self.sets.dtype)
         self.kept = {stage.name: self._keep(stage, batch) for stage in program.stages
                      if isinstance(stage, DenseStack)}
         places = {leaf[:2]: i for i, leaf in enumerate(self.sets.leaves)}
@@ -100,9 +102,9 @@ class WideStep:
         inputs = tuple(xz if xz.size else x for xz, x in zip(xzs, before, strict=False))
         return Kept(xzs, fs, ds, inputs)
 
-    def at(self, rows: slice) -> Shard:
-        """The network for these rows of the batch."""
-        return Shard(self, rows)
+    def through(self, pool: Callable) -> Through:
+        """The network, its products divided among the threads of a pool."""
+        return Through(self, pool)
 
     def begin(self, params: Tree, state: dict, batch: int, decay: Tree, rest: Tree | None = None
               ) -> tuple[list[Callable], Tree, dict]:
@@ -147,13 +149,13 @@ def part_of(grad, rows: slice):
     return grad.rows(rows) if hasattr(grad, "rows") else grad[rows]
 
 
-class Shard:
-    """The Program at some rows of the batch, for `Objective.data_term`: backward gives deltas alone."""
+class Through:
+    """The Program for a whole batch, for `Objective.data_term`: backward gives deltas alone."""
 
     code = None
 
-    def __init__(self, wide: WideStep, rows: slice):
-        self.wide, self.rows = wide, rows
+    def __init__(self, wide: WideStep, pool: Callable):
+        self.wide, self.pool = wide, pool
 
     def z(self, params: Tree, eps: dict) -> dict:
         return eps
@@ -166,37 +168,52 @@ class Shard:
         program._check_noise(x, z)
         params, x = program.ready(params, x.dtype), in_rows(x)
         for stage in program.stages:
-            if stage.name not in self.wide.kept:
+            if stage.name in self.wide.kept:
+                x, caches[stage.name] = self._stack(stage, params, x, z)
+            else:
                 x, caches[stage.name] = stage.forward(params, x, z, program.work)
-                continue
-            kept = self._own(stage)
-            if not len(kept.xzs[0]):
-                kept.inputs[0][...] = x
-            zs = stage.noise_of(z, x.dtype)
-            Ms, bs = stage.weights_of(params)
-            kernels.dense_stack(x, Ms, bs, zs, stage.noisy, tuple(stage.rises), kept.xzs, kept.fs)
-            x, caches[stage.name] = kept.fs[-1], (kept, Ms, zs)
         return x.copy(), caches
+
+    def _stack(self, stage, params, x, z):
+        kept, zs, (Ms, bs) = self._own(stage, len(x)), stage.noise_of(z, x.dtype), stage.weights_of(params)
+        if stage.noisy[0]:
+            np.multiply(x, zs[0], out=kept.inputs[0])
+        else:
+            kept.inputs[0][...] = x
+        for i, M in enumerate(Ms):
+            behind = min(i + 1, len(Ms) - 1)  # the layer whose noise the outputs meet
+            product = kept.xzs[behind] if behind > i else self.wide._nothing
+            self._divide(partial(kernels.dense_columns, kept.inputs[i], M, bs[i], stage.rises[i], zs[behind]),
+                         len(M), M.shape[1] * len(x), kept.fs[i], product)
+        return kept.fs[-1], (kept, Ms, zs)
 
     def backward(self, params: Tree, caches: dict, df: np.ndarray, want_dx: bool = False) -> tuple:
         """(None, {}): what is learned from df is in the deltas."""
-        program, dx = self.wide.program, in_rows(df)
+        program, dx, nothing = self.wide.program, in_rows(df), self.wide._nothing
         for stage in reversed(program.stages):
             first = stage is program.first
             if stage.name not in self.wide.kept:
                 dx, _ = stage.backward(params, caches[stage.name], dx, not first, program.work, None)
                 continue
             kept, Ms, zs = caches[stage.name]
-            B, D = len(dx), Ms[0].shape[1]
-            down = program.work((stage.name, "dx"), (0 if first else B, D), dx.dtype)
-            kernels.dense_stack_deltas(in_rows(dx), Ms, zs, stage.noisy, tuple(stage.rises), kept.fs, kept.ds,
-                                       not first, down)
+            kept.ds[-1][...] = dx
+            kernels.times_slope(kept.ds[-1].reshape(-1), kept.fs[-1].reshape(-1), stage.rises[-1])
+            down = program.work((stage.name, "dx"), (0 if first else len(dx), Ms[0].shape[1]), dx.dtype)
+            for i in reversed(range(first, len(Ms))):
+                before = (stage.rises[i - 1], kept.fs[i - 1]) if i else (kernels.NO_RISE, nothing)
+                delta = partial(kernels.delta_columns, kept.ds[i], Ms[i], zs[i], stage.noisy[i], *before)
+                self._divide(delta, Ms[i].shape[1], len(Ms[i]) * len(dx), kept.ds[i - 1] if i else down)
             if first:
                 break
             dx = down
         return None, {}
 
-    def _own(self, stage):
-        """The stage's arrays at these rows."""
-        return Kept(*(tuple(a[self.rows] if len(a) else a for a in arrays)
-                      for arrays in self.wide.kept[stage.name]))
+    def _divide(self, kernel, columns, each, *outs):
+        """kernel(start, stop, *outs) for all columns, in parts; `each` has so many products to add up."""
+        parts = max(1, min(-(-columns // COLUMNS), int(2 * each * columns / OPERATIONS)))
+        size = -(-columns // parts)
+        self.pool(lambda part: kernel(part.start, part.stop, *outs), slices(columns, size))
+
+    def _own(self, stage, batch):
+        """The stage's arrays for so many examples: an epoch's last batch is shorter."""
+        return Kept(*(tuple(a[:batch] for a in arrays) for arrays in self.wide.kept[stage.name]))

@@ -18,12 +18,12 @@ from .rise import NO_RISE, RELU, TANH, rise_and_slope, rise_in_place, tanh, time
 from .seating import restaurant
 from .sparse import Lines, compact, pooled_conv_dM, pooled_conv_dx, strips
 from .update import adam, adam_shards, add_shards, sgd, sgd_shards
-from .wide import adam_rows, dense_stack_deltas, sgd_rows
+from .wide import adam_rows, delta_columns, dense_columns, sgd_rows
 
 __all__ = [
     "NO_RISE", "RELU", "TANH", "Geometry", "Lines", "adam", "adam_rows", "adam_shards", "add_lines", "add_shards", "bernoulli",
-    "col2im", "compact", "conv_backward", "conv_pool", "conv_pool_value", "dawson", "decode", "dense", "dense_stack",
-    "dense_stack_backward", "dense_stack_deltas", "encode", "expected_max_pool", "gaussian", "gaussian32", "gru",
+    "col2im", "compact", "conv_backward", "conv_pool", "conv_pool_value", "dawson", "decode", "delta_columns", "dense",
+    "dense_columns", "dense_stack", "dense_stack_backward", "encode", "expected_max_pool", "gaussian", "gaussian32", "gru",
     "gru_backward", "im2col", "lines", "max_pool", "max_pool_backward", "mixture_quantile", "noisy_max_pool",
     "noisy_max_pool_backward", "noisy_max_pool_value", "philox", "planes", "pooled_conv_dM", "pooled_conv_dx", "respond",
     "restaurant", "rise_and_slope", "rise_in_place", "scatter", "sgd", "sgd_rows", "sgd_shards", "sparse_product", "strips",

@@ -1,42 +1,59 @@
-"""Dense layers of many weights: the deltas of a shard alone, then gradient and optimizer step together, some rows of M at a time.
-
-All arguments that end in s are tuples with one entry a layer.
-"""
+"""Dense layers of many weights: products for all of a batch by columns, then gradient and optimizer step together by rows of M."""
 
 from .blas import gemm
 from .compiling import njit
-from .dense import SPARSE, multiply_in_place, non_zeros, sparse_product
-from .rise import RELU, times_slope
+from .dense import SPARSE, sparse_product
+from .rise import rise_in_place, times_slope
 from .update import adam, sgd, square_sum
 
 
 @njit(nogil=True, cache=True)
-def dense_stack_deltas(df, Ms, zs, noisy, rises, fs, ds, want_dx, dx):
-    """for each layer l, the last first:  d_l = df r_l'(f_l);  df = z_l o (M_l^T d_l), the derivative in the layer's input.
+def dense_columns(x, M, b, rise, z, start, stop, f, xz):
+    """f[n, k] = r(M_k x_n + b_k),  and for the layer behind, if xz is not empty, xz[n, k] = z[n, k] f[n, k];   for start <= k < stop.
 
-    As dense_stack_backward, without dM and db:   d_l (B, K_l) is written, and dx, the derivative in the first layer's input, if wanted.
+    x (B, D), M (K, D), b (K,), z (B or 1, K or 1);   f (B, K), xz (B or 0, K): these columns are written.
     """
-    last = len(Ms) - 1
-    flat, own = df.reshape(-1), ds[last].reshape(-1)
-    for i in range(len(own)):
-        own[i] = flat[i]
-    for back in range(len(Ms)):
-        l, sparse = last - back, False
-        d = ds[l]
-        if rises[l]:
-            times_slope(d.reshape(-1), fs[l].reshape(-1), rises[l])
-            sparse = rises[l] == RELU and non_zeros(d.reshape(-1)) < SPARSE * d.size
-        if l == 0 and not want_dx:
-            break
-        din = dx
-        if l > 0:
-            din = ds[l - 1]
-        if sparse:
-            sparse_product(d, Ms[l], din)
-        else:
-            gemm(False, False, d, Ms[l], 0, din)
-        if noisy[l]:
-            multiply_in_place(din, zs[l])
+    part = f[:, start:stop]
+    for n in range(len(part)):
+        row = part[n]
+        for k in range(len(row)):
+            row[k] = b[start + k]
+    gemm(False, True, x, M[start:stop], 1, part)
+    for n in range(len(part)):
+        row = part[n]
+        rise_in_place(row, rise)
+        if len(xz):
+            drawn, product = z[n if len(z) > 1 else 0], xz[n, start:stop]
+            if len(drawn) > 1:
+                own = drawn[start:stop]
+                for k in range(len(row)):
+                    product[k] = row[k] * own[k]
+            else:
+                for k in range(len(row)):
+                    product[k] = row[k] * drawn[0]
+
+
+@njit(nogil=True, cache=True)
+def delta_columns(d, M, z, noisy, rise, f, start, stop, out):
+    """out[n, j] = r'(f[n, j]) z[n, j] sum_k d[n, k] M[k, j]:  the delta of the layer before, for start <= j < stop; z only if noisy.
+
+    d (B, K), M (K, D), z (B or 1, D or 1), f (B, D), of r by `rise`;   out (B, D): these columns are written.
+    """
+    part = out[:, start:stop]
+    gemm(False, False, d, M[:, start:stop], 0, part)
+    for n in range(len(part)):
+        row = part[n]
+        if noisy:
+            drawn = z[n if len(z) > 1 else 0]
+            if len(drawn) > 1:
+                own = drawn[start:stop]
+                for j in range(len(row)):
+                    row[j] *= own[j]
+            else:
+                for j in range(len(row)):
+                    row[j] *= drawn[0]
+        if rise:
+            times_slope(row, f[n, start:stop], rise)
 
 
 @njit(nogil=True, cache=True)
