@@ -20,7 +20,7 @@ from .nn import Key, Network, Optimizer, Rows
 from .nn.optimizers import leaves
 
 # A shard, what one thread takes forward and backward, does not depend on the number of threads. It has
-SHARD = 32  # examples at least,
+SHARD = 32  # examples at least, or half of a smaller batch,
 SMALL = 20e6  # operations at least (or a thread hop would cost more than it saves),
 MOST = 32  # and a batch is cut into so many at most, as the gradients of each stay until they are added.
 
@@ -57,7 +57,8 @@ class Run:
         self.order = Key(seed).derive("order")
         self.steps_per_epoch = -(-len(x) // self.batch_size)
         operations = max(1, objective.net.flops(x.shape[1:]))
-        self.shard = max(SHARD, math.ceil(SMALL / operations), math.ceil(self.batch_size / MOST))
+        self.shard = max(min(SHARD, math.ceil(self.batch_size / 2)), math.ceil(SMALL / operations),
+                         math.ceil(self.batch_size / MOST))
         self._epoch = None
         self._permutation = None
         self._passes = None

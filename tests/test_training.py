@@ -744,6 +744,7 @@ def test_blas_is_held_to_one_thread_and_let_go(threads, nothing_left_running, mo
 def test_nothing_is_left_after_an_error(error, threads, nothing_left_running, monkeypatch):
     """In a worker of fit, in a worker of predict, in a report."""
     monkeypatch.setattr(run_module, "SMALL", 0)
+    monkeypatch.setattr(sweep, "SMALL", 1)  # enough for several tasks
     monkeypatch.setattr(run_module, "SHARD", 5)
     model = mb.BayesianNetwork(conv_net())
     model.fit(IMAGES, DIGITS, epochs=1)
