@@ -16,7 +16,9 @@ from minibayes.studies import check
 NAMES = [name for names in claims.FINDINGS.values() for name in names]
 
 
-LONG = {"posterior.tiny_net", "posterior_one_weight.one_weight_trained", "posterior_dropout_linear.linear"}
+LONG = {"posterior.tiny_net", "posterior_one_weight.one_weight_trained", "posterior_dropout_linear.linear",
+        "codes.probabilistic_pca", "posterior_groups.hierarchical", "posterior_schools.eight_schools",
+        "sharing.code_is_evidence"}
 
 
 @functools.cache

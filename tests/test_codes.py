@@ -89,6 +89,7 @@ def test_claims_fail_for_a_wrong_kl(monkeypatch, change, function, fail):
     assert failing(function) == fail
 
 
+@pytest.mark.slow
 def test_claims_fail_for_wrong_weights(monkeypatch):
     """log q left out of log w: neither is E w = p(x), nor is w constant, nor do chains end where they should."""
     def log_weights(program, model, x, y, eps):
@@ -103,6 +104,7 @@ def test_claims_fail_for_wrong_weights(monkeypatch):
     assert failing(claims.probabilistic_pca) == {"codes-ppca-posterior"}
 
 
+@pytest.mark.slow
 def test_claims_fail_for_chains_that_take_every_proposal(monkeypatch):
     monkeypatch.setattr(claims, "SEEDS", 1)
     monkeypatch.setattr(latent.chains, "taken", lambda ratio, rng: np.ones(len(ratio), bool))

@@ -8,6 +8,7 @@ import pytest
 
 from minibayes import BayesianNetwork, InputError, bayes, checks, nn
 from minibayes.bayes import kl
+from minibayes.bayes.along import Along
 from minibayes.bayes.rules import loguniform
 
 
@@ -107,3 +108,19 @@ def test_weight_decay_alone_is_offered_by_name():
     assert "the entropy along the ray, -log ||m||, is left out" in checks.rule(nn.Gaussian(0.3), bayes.WeightDecay(0.7)).cause
     with pytest.raises(InputError, match="LearnedGaussian noise under the prior WeightDecay is not known"):
         kl.check(model(nn.LearnedGaussian(), bayes.WeightDecay()).net, bayes.WeightDecay())
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (3, 1)], ids=["columns", "one row", "rows"])
+def test_a_gradient_along_the_weights_is_an_array_for_numpy(shape):
+    rng = np.random.default_rng(0)
+    a = Along(rng.standard_normal(shape), rng.standard_normal((3, 4)))
+    whole = a.factors * a.param
+    for found, wanted in ((2 * a, 2 * whole), (a / 3, whole / 3), (np.float64(2) * a, 2 * whole), (a[1:], whole[1:])):
+        assert isinstance(found, Along) and found.factors.size <= a.factors.size
+        np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-15)
+    for found, wanted in ((a + 1, whole + 1), (1 / a, 1 / whole), (a.param + a, a.param + whole), (a * a, whole**2), (-a, -whole),
+                          (a * a.param, whole * a.param), (a[0, 1], whole[0, 1]), (np.sum(a), whole.sum())):
+        np.testing.assert_allclose(found, wanted, rtol=1e-15)
+    out = a.param.copy()
+    out += a
+    np.testing.assert_array_equal(out, a.param + whole)

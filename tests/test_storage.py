@@ -209,7 +209,7 @@ def test_foreign_archives(tmp_path):
     refused(path)
 
 
-@pytest.mark.parametrize("what", ["model", "checkpoint"])
+@pytest.mark.parametrize("what", ["model", pytest.param("checkpoint", marks=pytest.mark.slow)])
 def test_every_truncation_is_refused(what, saved):
     """Cut after every single byte: inside each local header, name, array, CRC, directory entry, and the end record."""
     fit = checkpointed(saved, what)
@@ -222,7 +222,7 @@ def test_every_truncation_is_refused(what, saved):
     fit(saved)
 
 
-@pytest.mark.parametrize("mask", [0x01, 0x20, 0xFF])
+@pytest.mark.parametrize("mask", [0x01, *(pytest.param(mask, marks=pytest.mark.slow) for mask in (0x20, 0xFF))])
 def test_one_damaged_byte_anywhere(saved, mask):
     """Each byte of the file in turn: an error, or (in a date, an attribute) a model that is equal to the bit."""
     good, whole = mb.load(saved), bytearray(saved.read_bytes())

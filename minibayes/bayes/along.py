@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 
 @dataclass(frozen=True, eq=False)
-class Along:
-    """c o param, one c for each ray: a gradient along the weights, which NumPy writes out where it is used.
+class Along(NDArrayOperatorsMixin):
+    """c o param, one c for each ray: an array for NumPy, which writes it out where it is used.
 
     factors: c, in a form that broadcasts to param.
     """
@@ -18,13 +19,23 @@ class Along:
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return np.multiply(self.factors, self.param, dtype=dtype)
 
-    def __mul__(self, number: float) -> "Along":
-        return Along(self.factors * number, self.param)
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs, **options) -> object:
+        """Times a number it stays what it is; anything else is done to the array."""
+        first, *rest = inputs
+        if ufunc in (np.multiply, np.divide) and method == "__call__" and not options:
+            if first is self and np.ndim(rest[0]) == 0:
+                return Along(ufunc(self.factors, rest[0]), self.param)
+            if ufunc is np.multiply and np.ndim(first) == 0:
+                return Along(ufunc(first, self.factors), self.param)
+        whole = [np.asarray(a) if isinstance(a, Along) else a for a in inputs]
+        return getattr(ufunc, method)(*whole, **options)
 
-    __rmul__ = __mul__
-
-    def __truediv__(self, number: float) -> "Along":
-        return Along(self.factors / number, self.param)
+    def __getitem__(self, rows: object) -> object:
+        """Some rows of param, a slice, and it stays what it is."""
+        if not isinstance(rows, slice):
+            return np.asarray(self)[rows]
+        own = self.factors.ndim == self.param.ndim and len(self.factors) > 1
+        return Along(self.factors[rows] if own else self.factors, self.param[rows])
 
     @property
     def dtype(self) -> np.dtype:
@@ -34,7 +45,6 @@ class Along:
     def shape(self) -> tuple:
         return self.param.shape
 
-    def rows(self, rows: slice) -> "Along":
-        """The gradient of these rows of param alone."""
-        own = self.factors.ndim == self.param.ndim and len(self.factors) > 1
-        return Along(self.factors[rows] if own else self.factors, self.param[rows])
+    @property
+    def ndim(self) -> int:
+        return self.param.ndim

@@ -139,14 +139,9 @@ class WideStep:
         for layer, param, shape in (self.sets.leaves[i] for i in both):
             own = out[first:first + (rows.stop - rows.start) * math.prod(shape[1:])]
             grad, own = rest.get(layer, {}).get(param), own.reshape(-1, *shape[1:])
-            own[...] = 0 if grad is None else part_of(grad, rows)
+            own[...] = 0 if grad is None else grad[rows]
             first += own.size
         return out
-
-
-def part_of(grad, rows: slice):
-    """These rows of a gradient; one along the weights (bayes/along.py) is written out no sooner than here."""
-    return grad.rows(rows) if hasattr(grad, "rows") else grad[rows]
 
 
 class Through:
