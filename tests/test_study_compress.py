@@ -15,7 +15,7 @@ from minibayes.studies.compress import command, networks, points, report
 from minibayes.studies.frame import COMMANDS
 
 FEW = {"nets": ["mlp"], "images": 500, "dense_epochs": {"mlp": 1, "lenet": 0.4}, "sparse_epochs": {"mlp": 6, "lenet": 2},
-       "more_epochs": {"mlp": 0.6, "lenet": 0.4}, "random_images": 100, "random_epochs": 3}
+       "more_epochs": {"mlp": 0.6, "lenet": 0.4}, "random_images": 100, "random_epochs": 3, "seeds": 1}
 
 
 SIZES, MATRICES = (784, 30, 20, 10), 24_320  # smaller
@@ -76,6 +76,10 @@ def check_points(rows):
         assert 4 * weights < plain["bytes"] < 4 * weights + 5000
         compact = report.named(rows, kind, "dense", "compact")
         assert compact["error"] == plain["error"] and compact["bytes"] < 0.95 * plain["bytes"]
+        assert plain["p_value"] == 1 and plain["only_here_wrong"] == 0
+        for row in (row for row in rows if row["net"] == kind):
+            worse = row["only_here_wrong"] - row["only_dense_wrong"]
+            assert abs(row["error"] - plain["error"] - worse / row["images"]) < 1e-12
         for how in ("log alpha > 3", "log alpha > 2"):
             row, more = (report.named(rows, kind, "pruned", name) for name in (how, f"{how}, trained on"))
             assert abs(row["bytes"] - more["bytes"]) < 0.02 * row["bytes"]  # zeros stay zeros
@@ -97,6 +101,24 @@ def test_bars_say_what_the_points_say(once):
     assert report.bars(good, result["random_labels"])[0]["passed"]
     found["log alpha > 2"]["error"] = 0.0171
     assert not report.bars(good, result["random_labels"])[0]["passed"]
+
+
+def test_seeds_become_means_with_their_standard_errors(once):
+    """Two seeds: the mean of what each has, the error of the paired difference over seeds, both p-values."""
+    first = once[1]["points"]
+    second = [row | {"seed": 1, "bytes": row["bytes"] + 10, "error": row["error"] + 0.02 * (row["family"] != "dense"),
+                     "only_here_wrong": row["only_here_wrong"] + (row["family"] != "dense"), "p_value": 0.5} for row in first]
+    one, two = ({(r["family"], r["name"]): r for r in report.merged(rows)} for rows in (first, first + second))
+    assert one.keys() == two.keys()
+    for key, row in two.items():
+        more = 0.01 * (key[0] != "dense")
+        assert row["seeds"] == 2 and row["bytes"] == one[key]["bytes"] + 5 and abs(row["bytes_se"] - 5) < 1e-9
+        assert abs(row["error"] - one[key]["error"] - more) < 1e-12 and one[key]["error_se"] is None
+        assert abs(row["difference"] - one[key]["difference"] - more) < 1e-12 and abs(row["difference_se"] - more) < 1e-12
+        assert row["p_values"] == one[key]["p_values"] + [0.5]
+    control = once[1]["random_labels"]
+    result = once[1] | {"points": first + second, "bars": report.bars(first + second, control * 2)}
+    assert " ± " in COMMANDS["compress"].table(result) and "nan" not in COMMANDS["compress"].table(result)
 
 
 def test_all_weights_may_go():

@@ -4,7 +4,7 @@ import math
 import tempfile
 from pathlib import Path
 
-from ... import compress, nn
+from ... import compress, metrics, nn
 from ...estimators import load
 from ...model import BayesianNetwork
 from .networks import HASHED, MATRICES, Trainer
@@ -23,11 +23,14 @@ MORE_RATE = 1e-3  # of training on; half of it once values are shared
 
 
 class Points:
-    """Collects rows {net, family, name, bytes, error, ...} of one network's files."""
+    """Collects rows {net, seed, family, name, bytes, error, ...} of one network's files.
+
+    Each is compared on the test images with the first, the dense network's: McNemar's exact test.
+    """
 
     def __init__(self, trainer: Trainer, kind: str, threads: int | None):
         self.trainer, self.kind, self.threads = trainer, kind, threads
-        self.rows = []
+        self.rows, self.dense_wrong = [], None
 
     def add(self, model: BayesianNetwork, family: str, name: str, made: compress.Compressed | None = None,
             compact: bool = True) -> None:
@@ -36,9 +39,14 @@ class Points:
             path = Path(folder) / "model.npz"
             model.save(path, compact=compact)
             size, read = path.stat().st_size, load(path)
-        error = read.predict(self.trainer.x_test[self.kind], rule="weight-averaging",
-                             threads=self.threads).error(self.trainer.y_test)
-        row = {"net": self.kind, "family": family, "name": name, "bytes": size, "error": error}
+        found = read.predict(self.trainer.x_test[self.kind], rule="weight-averaging", threads=self.threads)
+        wrong = found.label != self.trainer.y_test
+        if self.dense_wrong is None:
+            self.dense_wrong = wrong
+        only_dense, only_here, p = metrics.mcnemar(self.dense_wrong, wrong)
+        row = {"net": self.kind, "seed": self.trainer.settings["seed"], "family": family, "name": name,
+               "bytes": size, "error": found.error(self.trainer.y_test), "images": len(wrong),
+               "only_dense_wrong": only_dense, "only_here_wrong": only_here, "p_value": p}
         if made is not None:  # against the network that it all began with
             left, bits = sum(r.left for r in made.rows), sum(r.bits for r in made.rows)
             row |= {"fewer_weights": MATRICES[self.kind] / left if left else None,

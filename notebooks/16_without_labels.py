@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 15. Without labels
+# # 16. Without labels
 #
 # **The poster's claim, in our words.** Modern deep learning can be read as Bayesian inference;
 # it closes with the question whether that holds without labels too: *unsupervised learning,
@@ -33,7 +33,7 @@ plt.rcParams.update({"figure.dpi": 90, "figure.constrained_layout.use": True, "a
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#555555"
 
 # %% [markdown]
-# ## 15.1 A code is noise too
+# ## 16.1 A code is noise too
 #
 # Mean field (notebook 11) says of a weight $w = m + s \epsilon$, $\epsilon \sim N(0, 1)$, with
 # $m$ and $\log s$ learned. Say the same of a number $h$ that stands for an *example*: an
@@ -73,7 +73,7 @@ dx, _ = layer.backward(None, cache, dh)
 assert np.allclose(h, m + s * e) and np.allclose(dx, np.hstack([dh, dh * s * e]))
 
 # %% [markdown]
-# ## 15.2 A linear autoencoder is probabilistic PCA
+# ## 16.2 A linear autoencoder is probabilistic PCA
 #
 # With a linear decoder, $x = V h + b + \sigma \epsilon$, all is known in closed form:
 # $x \sim N(b, VV^\top + \sigma^2 I)$. The likelihood is greatest where $V$ holds the first
@@ -140,7 +140,7 @@ print("log p(x) of three data, by one draw each", one_draw[:3].round(6), "and by
 assert np.abs(one_draw - truth.log_p(x)).max() < 1e-10
 
 # %% [markdown]
-# ## 15.3 Digits that nobody wrote
+# ## 16.3 Digits that nobody wrote
 #
 # Pixels are cut at 1/2 to black and white, so that $p(x \mid h)$ is a product of coins,
 # `bayes.Bernoulli()`. (Grey pixels under the same loss are common, and no density: summed over
@@ -185,7 +185,7 @@ ax.grid(False)
 plt.show()
 
 # %% [markdown]
-# ## 15.4 The other half
+# ## 16.4 The other half
 #
 # Given the upper half of a digit, what is the lower one? That is
 # $p(\mathrm{missing} \mid \mathrm{known})$, and no network was trained for it. A Markov chain
@@ -243,7 +243,7 @@ for name in models:
 assert scores["with dropout"] < base and ece["with dropout"] < 0.03
 
 # %% [markdown]
-# ## 15.5 Two uncertainties
+# ## 16.5 Two uncertainties
 #
 # What is decoded varies with the code $h \sim q(h \mid x)$ and, with dropout, with the weights
 # $\omega \sim q(\omega)$. Off the data the model should be less sure. Which of the two knows?
@@ -277,7 +277,7 @@ assert max(np.divide(spread[k], spread["digits"]).max() for k in kinds) < 2
 # that I would have made" are two sentences. `minibayes vae` measures all of this on all of
 # MNIST.
 #
-# ## 15.6 The textbook's posterior
+# ## 16.6 The textbook's posterior
 #
 # Data analysis is where priors, posteriors and pooling were at home before networks. Eight
 # schools tried a coaching programme; $y_j$ is its effect in points, $\sigma_j$ its known error:
@@ -288,7 +288,7 @@ assert max(np.divide(spread[k], spread["digits"]).max() for k in kinds) < 2
 # Given $\tau$ all is normal, so the exact posterior is a sum over $\tau$ (`schools.exact`). A
 # sampler sees a *funnel*: where $\tau$ is small all $\theta_j$ must be alike, and a step that
 # is right in the wide part is too long in the neck. Writing $\theta_j = \mu + \tau e_j$ takes
-# the funnel away, with the same model. It is the trick of 15.1 again: draw what has no
+# the funnel away, with the same model. It is the trick of 16.1 again: draw what has no
 # parameters, then scale it.
 
 # %%
@@ -348,11 +348,11 @@ assert left[0] == 3 and left == sorted(left, reverse=True) and left[-1] == 0
 # %% [markdown]
 # ### Exercise 2
 #
-# `importance` in 15.3 is never below `elbo`. Why? And when are the two equal?
+# `importance` in 16.3 is never below `elbo`. Why? And when are the two equal?
 
 # %% [markdown] tags=["solution"]
 # They are $\log \frac1T \sum_t w_t$ and $\frac1T \sum_t \log w_t$, and the logarithm is
-# concave: Jensen. They are equal where all $w_t$ are: in 15.2, where $q$ is the posterior.
+# concave: Jensen. They are equal where all $w_t$ are: in 16.2, where $q$ is the posterior.
 
 # %% tags=["solution"]
 both = latent.bound(model_of_pca, x[:5], samples=10)
