@@ -8,11 +8,12 @@ their adversarial examples).
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from os import PathLike
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import require
+from . import require, storage
 from .bayes.likelihood import Likelihood
 from .bayes.prediction import Prediction
 from .bayes.summary import LogMean
@@ -71,6 +72,23 @@ class Ensemble:
                 alone(fitted, executor, threads, progress), jobs, executor), strict=True):
             member.params, member.history = params, history
         return self
+
+    def save(self, path: str | PathLike) -> None:
+        """Write all members to one .npz file, whole or not at all; `mb.load` reads it."""
+        members, arrays = [], {}
+        for m, member in enumerate(self.members):
+            params = member.in_order()
+            members.append(storage.model_header(member, params))
+            arrays |= storage.flatten(f"{m}/params", params)
+        storage.write(path, {"kind": storage.ENSEMBLE, "members": members}, arrays)
+
+    @classmethod
+    def load(cls, path: str | PathLike) -> "Ensemble":
+        """The Ensemble that `save` wrote. Any other file: one error, nothing is run."""
+        with storage.opened(path) as archive:
+            members = storage.read_header(archive, (storage.ENSEMBLE,))["members"]
+            return cls([BayesianNetwork(*storage.model_of(archive, header, f"{m}/params"))
+                        for m, header in enumerate(members)])
 
     @usual
     def predict(self, x: ArrayLike, *, samples: int = 50, seed: int = 0, shared: bool = False,

@@ -214,10 +214,14 @@ class BayesianNetwork:
 
     def save(self, path: str | PathLike, *, compact: bool = False) -> None:
         """Write the model to an .npz file, whole or not at all; compact: the same numbers in fewer bytes."""
-        self._require_params()
-        in_order = {name: {p: self.params[name][p] for p in group} for name, group in self._shapes.items()}
-        storage.write(path, storage.model_header(self, in_order), storage.flatten("params", in_order),
+        params = self.in_order()
+        storage.write(path, storage.model_header(self, params), storage.flatten("params", params),
                       require.boolean("compact", compact))
+
+    def in_order(self) -> dict:
+        """The parameters in the order of the network, as a file has them."""
+        self._require_params()
+        return {name: {p: self.params[name][p] for p in group} for name, group in self._shapes.items()}
 
     def _require_params(self):
         if self.params is None:

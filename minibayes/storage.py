@@ -26,6 +26,7 @@ from .nn.optimizers import leaves
 FORMAT, VERSION = "minibayes", 1
 HEADER_LIMIT = 16 * 2**20  # bytes; a header is a few kB, plus a training history
 DTYPES = ("float32", "float64")
+MODELS, ENSEMBLE = ("model", "checkpoint"), "ensemble"  # kinds of files
 
 
 class FileError(require.InputError):
@@ -125,8 +126,11 @@ def compact_parts(archive: zipfile.ZipFile) -> tuple[bytes, bytes]:
     return text, data[at + length:]
 
 
-def read_header(archive: zipfile.ZipFile) -> dict:
-    """What a file says of itself: its kind, dtype, network, prior, likelihood; a checkpoint also its run."""
+def read_header(archive: zipfile.ZipFile, kinds: tuple = MODELS) -> dict:
+    """What a file says of itself: its kind, dtype, network, prior, likelihood; a checkpoint also its run.
+
+    An ensemble's: of each of its members. `kinds` are those that are wanted.
+    """
     if is_compact(archive):
         text = compact_parts(archive)[0]
     elif (size := _member(archive, "header").file_size) > HEADER_LIMIT:
@@ -138,7 +142,7 @@ def read_header(archive: zipfile.ZipFile) -> dict:
         raise ValueError(f"its format is {header['format']!r}")
     if header["version"] != VERSION:
         raise ValueError(f"its version is {header['version']!r}, this program reads version {VERSION}")
-    if header["kind"] not in ("model", "checkpoint"):
+    if header["kind"] not in kinds:
         raise ValueError(f"its kind is {header['kind']!r}")
     return header
 
@@ -189,11 +193,15 @@ def read_settings(header: dict) -> tuple:
 def read_model(path: str | PathLike) -> tuple:
     """(net, prior, likelihood, params) of a model file or a checkpoint."""
     with opened(path) as archive:
-        header = read_header(archive)
-        net, prior, likelihood = read_settings(header)
-        params = read_tree(archive, "params", net, header["dtype"])
-        if not params:
-            raise ValueError("its network has no parameters")
-        for name in params:
-            prior.check(name)  # an error if it says nothing of that layer
+        return model_of(archive, read_header(archive), "params")
+
+
+def model_of(archive: zipfile.ZipFile, header: dict, prefix: str) -> tuple:
+    """(net, prior, likelihood, params) of a model's header and its parameters under `prefix`."""
+    net, prior, likelihood = read_settings(header)
+    params = read_tree(archive, prefix, net, header["dtype"])
+    if not params:
+        raise ValueError("its network has no parameters")
+    for name in params:
+        prior.check(name)  # an error if it says nothing of that layer
     return net, prior, likelihood, params

@@ -6,6 +6,7 @@ import pytest
 import minibayes as mb
 from minibayes import bayes, models, nn
 from minibayes.ensemble import member_seed
+from minibayes.model import load as load_model
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 3))
@@ -78,3 +79,45 @@ def test_one_clear_error():
             (lambda: mb.Ensemble.of(model("number")).predict(X), "model has no parameters yet")]:
         with pytest.raises(mb.InputError, match=says):
             work()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_file_holds_all_members(name, tmp_path):
+    ensemble = mb.Ensemble.of(model(name), 3).fit(X, CASES[name][2], **OPTIONS)
+    ensemble.save(tmp_path / "all.npz")
+    for load in (mb.load, mb.Ensemble.load):
+        again = load(tmp_path / "all.npz")
+        assert type(again) is mb.Ensemble and [bits(m.params) for m in again.members] == [bits(m.params) for m in ensemble.members]
+        np.testing.assert_array_equal(again.predict(X, samples=5).mean, ensemble.predict(X, samples=5).mean)
+
+
+def test_members_of_several_kinds_in_one_file(tmp_path):
+    members = [model("number"), mb.BayesianNetwork(models.mlp([3, 4, 1]), bayes.Prior(2.0), bayes.Gaussian(10.0))]
+    for one, dtype in zip(members, (np.float32, np.float64), strict=True):
+        one.fit(X, Y, steps=2, dtype=dtype)
+    mb.Ensemble(members).save(tmp_path / "all.npz")
+    again = mb.load(tmp_path / "all.npz").members
+    assert [m.dtype for m in again] == [np.float32, np.float64] and again[1].prior == members[1].prior
+
+
+def test_what_is_no_file_of_an_ensemble(tmp_path):
+    path = tmp_path / "all.npz"
+    with pytest.raises(mb.InputError, match="no parameters yet"):
+        mb.Ensemble.of(model("number"), 2).save(path)
+    assert not path.exists()
+    one = model("number")
+    one.fit(X, Y, steps=1)
+    one.save(path)
+    with pytest.raises(mb.InputError, match="its kind is 'model'"):
+        mb.Ensemble.load(path)
+    mb.Ensemble([one, one]).save(path)
+    with pytest.raises(mb.InputError, match="its kind is 'ensemble'"):
+        load_model(path)
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 97):
+        path.write_bytes(whole[:size])
+        with pytest.raises(mb.InputError, match="all.npz"):
+            mb.load(path)
+    path.write_bytes(whole.replace(b"1/params/", b"2/params/"))
+    with pytest.raises(mb.InputError, match="missing"):
+        mb.load(path)

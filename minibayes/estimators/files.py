@@ -9,6 +9,7 @@ from os import PathLike
 import numpy as np
 
 from .. import model, records, require, storage
+from ..ensemble import Ensemble
 from .columns import KINDS, Column, Columns, plain
 
 CLASSES: dict[str, type] = {}  # "Regressor" and "Classifier"; their files enter them
@@ -44,9 +45,12 @@ def check_scalar(what: str, value: object) -> None:
 
 
 def load(path: str | PathLike) -> object:
-    """What was saved at `path`: a Regressor, a Classifier, or a BayesianNetwork."""
+    """What was saved at `path`: a Regressor, a Classifier, an Ensemble, or a BayesianNetwork."""
     with storage.opened(path) as archive:
-        record = storage.read_header(archive).get("estimator")
+        header = storage.read_header(archive, (*storage.MODELS, storage.ENSEMBLE))
+    if header["kind"] == storage.ENSEMBLE:
+        return Ensemble.load(path)
+    record = header.get("estimator")
     network = model.load(path)
     if record is None:
         return network
