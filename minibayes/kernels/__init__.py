@@ -9,6 +9,7 @@ from .dawson import dawson
 from .dense import dense, dense_stack, dense_stack_backward, sparse_product
 from .gru import gru, gru_backward
 from .im2col import col2im, im2col
+from .lstm import lstm, lstm_backward
 from .mixture import mixture_quantile
 from .patches import Geometry, add_lines, lines, planes, respond
 from .philox import bernoulli, gaussian, gaussian32, philox, uniform
@@ -24,7 +25,7 @@ __all__ = [
     "NO_RISE", "RELU", "TANH", "Geometry", "Lines", "adam", "adam_rows", "adam_shards", "add_lines", "add_shards", "bernoulli",
     "col2im", "compact", "conv_backward", "conv_pool", "conv_pool_value", "dawson", "decode", "dense", "dense_stack",
     "dense_stack_backward", "dense_stack_deltas", "encode", "expected_max_pool", "gaussian", "gaussian32", "gru",
-    "gru_backward", "im2col", "lines", "max_pool", "max_pool_backward", "mixture_quantile", "noisy_max_pool",
+    "gru_backward", "im2col", "lines", "lstm", "lstm_backward", "max_pool", "max_pool_backward", "mixture_quantile", "noisy_max_pool",
     "noisy_max_pool_backward", "noisy_max_pool_value", "philox", "planes", "pooled_conv_dM", "pooled_conv_dx", "respond",
     "restaurant", "rise_and_slope", "rise_in_place", "scatter", "sgd", "sgd_rows", "sgd_shards", "sparse_product", "strips",
     "tanh", "times_slope", "uniform",
