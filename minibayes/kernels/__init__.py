@@ -4,6 +4,7 @@ A function may be built from those of another file: the cache on disk notices a 
 All kernels are single-threaded and release the GIL; `fast.parallel` runs them side by side on shards of a batch.
 """
 
+from .class_summary import class_summary
 from .convpool import conv_backward, conv_pool, conv_pool_value, noisy_max_pool, noisy_max_pool_value, scatter
 from .dawson import dawson
 from .dense import dense, dense_stack, dense_stack_backward, sparse_product
@@ -23,7 +24,7 @@ from .wide import adam_rows, dense_stack_deltas, sgd_rows
 
 __all__ = [
     "NO_RISE", "RELU", "TANH", "Geometry", "Lines", "adam", "adam_rows", "adam_shards", "add_lines", "add_shards", "bernoulli",
-    "col2im", "compact", "conv_backward", "conv_pool", "conv_pool_value", "dawson", "decode", "dense", "dense_stack",
+    "class_summary", "col2im", "compact", "conv_backward", "conv_pool", "conv_pool_value", "dawson", "decode", "dense", "dense_stack",
     "dense_stack_backward", "dense_stack_deltas", "encode", "expected_max_pool", "gaussian", "gaussian32", "gru",
     "gru_backward", "im2col", "lines", "lstm", "lstm_backward", "max_pool", "max_pool_backward", "mixture_quantile", "noisy_max_pool",
     "noisy_max_pool_backward", "noisy_max_pool_value", "philox", "planes", "pooled_conv_dM", "pooled_conv_dx", "respond",
