@@ -80,7 +80,8 @@ def test_what_it_is_not_made_for_runs_as_it_is():
         """A cell of the user's own."""
 
     assert not fits(nn.GRU(2, 2, noise=nn.LearnedGaussian())) and not fits(Own(2, 2)) and not fits(nn.Dense(2, 2))
-    assert all(fits(kind(2, 2, noise=DROP, over=over, tied=tied)) for kind in CELLS for over in ("step", "sequence") for tied in (True, False))
+    assert all(fits(kind(2, 2, noise=DROP, over=over, tied=tied))
+               for kind in CELLS for over in ("step", "sequence") for tied in (True, False))
 
 
 def test_what_comes_before_the_first_noise_is_run_once_for_all_passes(monkeypatch):
