@@ -239,7 +239,8 @@ for (variant, history), color in zip(curves.items(), (GREY, ORANGE, BLUE), stric
                     label=label)
 for kind, found in ruler.items():
     ax.axhline(min(found), color=GREEN, linewidth=1, linestyle=":")
-    ax.text(epochs[-1], min(found), f"n-grams, {kind}", ha="right", va="bottom", fontsize=8)
+    ax.annotate(f"n-grams,\n{kind}", (1, min(found)), (4, 0), ("axes fraction", "data"),
+                "offset points", va="center", fontsize=8, annotation_clip=False)
 ax.set(xlabel="epoch", ylabel="nats a letter, text held out")
 ax.set_title(f"Read on after its best epoch, the net without noise loses {worse['none']:.2f} "
              f"nats,\nthe one with one omega a stream {worse['tied']:.2f}", fontsize=11)
@@ -247,10 +248,11 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# What may be said is what the curves show: the noise slows learning down, and stops the late
-# over-fitting. The paper claims just that. It does not follow that tied masks are the best
-# regulariser at the best epoch, and `minibayes language`, which reads the whole book, reports
-# best and last epoch apart.
+# What may be said is what the curves show: noise slows learning down, and stops the late
+# over-fitting. The paper claims just that; a mask a step, which is no omega, stops it as well.
+# It does not follow that tied masks are the best regulariser at the best epoch: `minibayes
+# language`, which reads the whole book, and a short text again and again, reports best and last
+# epoch apart.
 #
 # ## 13.6 It writes
 #

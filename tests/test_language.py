@@ -133,13 +133,15 @@ def test_epochs_that_are_reported():
 def test_table_figure_json_and_the_same_on_other_threads(monkeypatch, tmp_path, capsys):
     book = data.moby_dick()[:16_000]
     monkeypatch.setattr(data, "moby_dick", lambda: book)
-    few = ["language", "--quick", "--units", "8", "--epochs", "2", "--samples", "2", "--letters", "10000", "--out", str(tmp_path)]
+    few = ["language", "--quick", "--units", "8", "--epochs", "2", "--samples", "2", "--letters", "12000", "--short", "10000",
+           "--rereads", "3", "--out", str(tmp_path)]
     assert main([*few, "--threads", "1"]) == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 140 and "nan" not in out.lower() and "the average:" in out
     result = json.loads((tmp_path / "language.json").read_text())
     again, _ = language.Language().run(result["settings"], threads=2)
-    assert all(result[name] == again[name] for name in ("rulers", "runs", "texts"))
+    assert all(result[name] == again[name] for name in ("rulers", "runs", "short_rulers", "short_runs", "texts"))
+    assert list(result["short_runs"]) == list(command.AGAIN) and [len(history) for history in result["short_runs"].values()] == [3] * 3
     assert list(result["runs"]) == list(reader.VARIANTS) and "mc" not in result["runs"]["none"][0]
     for history in result["runs"].values():
         assert history[1]["train"] < history[0]["train"] < np.log(83) + 0.2

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from .. import kernels
 from ..floats import usual
 
 
@@ -36,6 +37,14 @@ class Moments:
             self.weight = float(weights.sum())
             self.mean = np.tensordot(weights / self.weight, values, 1)
             self.squares = np.tensordot(weights, (values - self.mean) ** 2, 1)
+
+    @classmethod
+    def of(cls, count: int, mean: np.ndarray, squares: np.ndarray) -> "Moments":
+        """Those of `count` values, from what is known of them."""
+        made = object.__new__(cls)
+        made.count = made.weight = count
+        made.mean, made.squares = mean, squares
+        return made
 
     @usual
     def merge(self, other: "Moments") -> None:
@@ -69,6 +78,13 @@ class LogMean:
             shifted = np.exp(values - top)
             total = shifted.sum(axis=0) if weights is None else np.tensordot(weights, shifted, 1)
             self.log_sum = top + np.log(total)
+
+    @classmethod
+    def of(cls, count: int, log_sum: np.ndarray) -> "LogMean":
+        """That of `count` values, from the log of their exponentials' sum."""
+        made = object.__new__(cls)
+        made.weight, made.log_sum = count, log_sum
+        return made
 
     @usual
     def merge(self, other: "LogMean") -> None:
@@ -121,12 +137,15 @@ class Summary:
 class CategoricalSummary(Summary):
     """Class probabilities p_t = softmax(f_t): their moments, log-mean, mean entropy and votes.
 
-    f (T', N, C), or (T', N, S, C) of sequences: then all is by step.
+    f (T', N, C), or (T', N, S, C) of sequences: then all is by step, and by a kernel, as steps are many.
     """
 
     @usual
     def __init__(self, f: np.ndarray, weights: np.ndarray | None = None):
         super().__init__(f)
+        if f.ndim > 3 and weights is None:
+            self._by_step(f)
+            return
         log_p = log_softmax(f.astype(np.float64))       # (T', N, C)
         p = np.exp(log_p)
         self.probabilities = Moments(p, weights)
@@ -137,6 +156,25 @@ class CategoricalSummary(Summary):
         votes = f.argmax(axis=-1).reshape(-1, N) + C * np.arange(N)     # class c of input n is number n C + c
         counts = np.bincount(votes.reshape(-1), each, N * C)
         self.votes = counts.astype(np.float64, copy=False).reshape(f.shape[1:])
+
+    def _by_step(self, f):
+        T, rows = len(f), np.ascontiguousarray(f).reshape(len(f), -1, f.shape[-1])      # (T', N S, C)
+        mean, squares, log_sum, votes = made = [np.empty(rows.shape[1:]) for _ in range(4)]
+        entropies, finite = np.empty(rows.shape[:2]), np.isfinite(rows).all(axis=(0, 2))
+        known = rows if finite.all() else np.where(finite[:, None], rows, 0)
+        kernels.class_summary(known, mean, squares, log_sum, entropies, votes)
+        of_steps = Moments(entropies)
+        made += [of_steps.mean, of_steps.squares]
+        if known is not rows:
+            plain = CategoricalSummary(rows[:, ~finite])
+            p, H = plain.probabilities, plain.entropies
+            found = (p.mean, p.squares, plain.log_mean.log_sum, plain.votes, H.mean, H.squares)
+            for into, others in zip(made, found, strict=True):
+                into[~finite] = others
+        made = [a.reshape(*f.shape[1:-1], *a.shape[1:]) for a in made]
+        mean, squares, log_sum, self.votes, *of_steps = made
+        self.probabilities, self.log_mean = Moments.of(T, mean, squares), LogMean.of(T, log_sum)
+        self.entropies = Moments.of(T, *of_steps)
 
     @usual
     def merge(self, other: "CategoricalSummary") -> None:

@@ -13,7 +13,7 @@ from ..fast.program import Program
 from ..progress import bar
 from ..studies import common
 from ..studies.frame import JSON_HELP, THREADS_HELP, Command, versions
-from . import atlas, work
+from . import atlas, sequences, work
 from .peer import Peer
 from .start import memory, start
 from .timing import Sgemm, interleaved
@@ -46,6 +46,8 @@ def candidates(threads: int, quick: bool) -> dict:
     }
     return rows
 
+
+MORE = {"atlas": atlas, "sequences": sequences}  # what --all adds: the nets of a file each
 
 PEERS = {  # row here: names there (the fastest counts), unit count
     "train": (("train", "train channels-last"), 10),
@@ -130,12 +132,13 @@ def measure(threads: int, quick: bool, progress: bool = False) -> dict:
     return result
 
 
-def measure_atlas(threads: int, quick: bool, progress: bool = False) -> dict:
-    """What --all adds."""
-    peer, rounds = Peer(threads, "atlas"), 2 if quick else 7
-    timed = atlas.functions(threads, peer if peer.reason is None else None)
-    with bar(progress, (rounds + 1) * len(timed), "atlas", " measurements") as progress_bar:
-        result = atlas.measure({name: counted(f, progress_bar) for name, f in timed.items()}, rounds)
+def measure_more(name: str, threads: int, quick: bool, progress: bool = False) -> dict:
+    """What --all adds under this name."""
+    nets = MORE[name]
+    peer, rounds = Peer(threads, name), 2 if quick else 7
+    timed = nets.functions(threads, peer if peer.reason is None else None)
+    with bar(progress, (rounds + 1) * len(timed), name, " measurements") as progress_bar:
+        result = nets.measure({key: counted(f, progress_bar) for key, f in timed.items()}, rounds)
     peer.close()
     return result
 
@@ -191,7 +194,8 @@ def table(r: dict) -> str:
              "NumPy's own sgemm rate = 1.",
              "medians of interleaved repetitions; equal nets, shuffled batches, noise positions; conv1 once "
              "for all T on both sides."]
-    return "\n".join(lines + (["", atlas.table(r["atlas"])] if "atlas" in r else []))
+    more = [["", nets.table(r[name])] for name, nets in MORE.items() if name in r]
+    return "\n".join(sum(more, lines))
 
 
 class Bench(Command, name="bench", about="speed on this machine as ratios: against its own sgemm "
@@ -199,8 +203,8 @@ class Bench(Command, name="bench", about="speed on this machine as ratios: again
     def options(self, parser: ArgumentParser) -> None:
         parser.add_argument("--quick", action="store_true",
                             help="fewer repetitions, no memory of the main job")
-        parser.add_argument("--all", action="store_true", help="the atlas too: sixteen nets, a training step "
-                            "and an MC pass each, beside PyTorch")
+        parser.add_argument("--all", action="store_true", help="the atlas too: sixteen nets and a GRU, a "
+                            "training step and an MC pass each, beside PyTorch")
         parser.add_argument("--json", action="store_true", help=JSON_HELP)
         parser.add_argument("--threads", type=int, metavar="N", help=THREADS_HELP)
 
@@ -210,7 +214,8 @@ class Bench(Command, name="bench", about="speed on this machine as ratios: again
     def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> dict:
         result = measure(threads, settings["quick"], progress)
         if settings["all"]:
-            result["atlas"] = measure_atlas(threads, settings["quick"], progress)
+            for name in MORE:
+                result[name] = measure_more(name, threads, settings["quick"], progress)
         return result
 
     def table(self, result: dict) -> str:

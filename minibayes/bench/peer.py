@@ -1,8 +1,9 @@
 """The same networks, batches, noise positions and arithmetic in PyTorch eager, in a process of their own.
 
-Run as a script with the number of threads, and "atlas" for the nets of atlas.py: it prints "ready" or why it
-cannot, then answers each line NAME on stdin with the seconds that the work of that name took. A separate
-process keeps its threads from spinning while ours work. PyTorch is no dependency of minibayes.
+Run as a script with the number of threads, and "atlas" or "sequences" for the nets of that file, it prints
+"ready" or why it cannot, then answers each line NAME on stdin with the seconds that the work of that name
+took. A separate process keeps its threads from spinning while ours work. PyTorch is no dependency of
+minibayes.
 """
 
 import itertools
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from . import atlas
+from . import atlas, sequences
 
 
 class Peer:
@@ -156,7 +157,7 @@ def serve(threads: int, what: str) -> None:
         print("PyTorch is not installed", flush=True)
         return
     torch.set_num_threads(threads)
-    table = atlas.works(torch) if what == "atlas" else works(torch)
+    table = {"atlas": atlas.works, "sequences": sequences.works}.get(what, works)(torch)
     print("ready", torch.__version__, flush=True)
     for line in sys.stdin:
         began = time.perf_counter()

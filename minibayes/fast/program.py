@@ -28,7 +28,7 @@ from ..nn.key import Key, Rows
 from ..nn.layers import Dense, Layer
 from ..nn.network import Network
 from ..nn.place import Inputs, Outputs, Place
-from . import gru_stage, sweep
+from . import recurrent_stage, sweep
 from .conv_stage import Conv, fits
 from .routes import KernelRoute, SingleRoute, StageRoute
 from .shared_route import SharedRoute
@@ -155,8 +155,8 @@ def stages_of(net: Network) -> list[Plain]:
             pool, rise = after_a_convolution([net.layers[after] for after in names[:2]])
             del names[:(pool is not None) + (rise is not None)]
             stages.append(Conv(name, layer, pool, rise))
-        elif gru_stage.fits(layer):
-            stages.append(gru_stage.GRUStage(name, layer))
+        elif recurrent_stage.fits(layer):
+            stages.append(recurrent_stage.RecurrentStage(name, layer))
         elif type(layer) is Dense and usual(layer, Inputs):
             room = isinstance(last, DenseStack) and len(last.layers) < DEPTH
             if room and name not in net.noisy[:1]:

@@ -22,7 +22,8 @@ from .conv_stage import Conv
 from .stages import Plain, Tree, Workspace
 
 SWEEP_ROWS = 4096  # the most rows in a sweep of several passes,
-SWEEP_NUMBERS = 2**20  # and the most numbers of one layer
+SWEEP_NUMBERS = 2**20  # and the most numbers of one layer,
+SEQUENCES, SEQUENCE_NUMBERS = 512, 2**23  # so many sequences: they pass through the cache step by step
 NOISE_NUMBERS = 2**24  # the most numbers of one layer's noise in one pass
 
 
@@ -42,9 +43,13 @@ class StageRoute:
         return max(1, min(self.inputs, NOISE_NUMBERS // self._noise_numbers(input_shape)))
 
     def rows_at_once(self, input_shape: tuple) -> int:
-        """What keeps the largest activations in cache."""
+        """What keeps the largest activations in cache; of sequences, those of a step."""
         width = max(int(np.prod(out)) for _, out in self._net.shapes(input_shape).values())
-        return max(1, min(SWEEP_ROWS, SWEEP_NUMBERS // max(width, self._noise_numbers(input_shape))))
+        width = max(width, self._noise_numbers(input_shape))
+        rows = SWEEP_NUMBERS // width
+        if any(layer.carries for layer in self._net.layers.values()):
+            rows = max(rows, min(SEQUENCES, SEQUENCE_NUMBERS // width))
+        return max(1, min(SWEEP_ROWS, rows))
 
     def _noise_numbers(self, input_shape):
         """The most numbers in one z of a layer that runs as it is."""

@@ -151,12 +151,15 @@ class DenseStack(Plain):
     def forward(self, params, x, z, work):
         if x.ndim > 2:  # (B, T, D): the steps that are there are rows like others
             there = ~np.isnan(x[..., 0])
+            every = bool(there.all())
             own = {name: np.repeat(z[name], there.sum(axis=1), axis=0) if len(z[name]) > 1 else z[name]
                    for name in self.layers if name in z}
-            f, cache = self.forward(params, x[there], own, work)
+            f, cache = self.forward(params, x.reshape(-1, x.shape[-1]) if every else x[there], own, work)
+            if every:
+                return f.reshape(*there.shape, -1), (there, every, cache)
             y = np.full((*there.shape, f.shape[1]), np.nan, x.dtype)
             y[there] = f
-            return y, (there, cache)
+            return y, (there, every, cache)
         x = in_rows(x)
         Ms, bs = self.weights_of(params)
         zs = self.noise_of(z, x.dtype)
@@ -166,10 +169,13 @@ class DenseStack(Plain):
 
     def backward(self, params, cache, df, want_dx, work, out):
         if df.ndim > 2:
-            there, cache = cache
-            d, grads = self.backward(params, cache, df[there], want_dx, work, out)
+            there, every, cache = cache
+            rows = df.reshape(-1, df.shape[-1]) if every else df[there]
+            d, grads = self.backward(params, cache, rows, want_dx, work, out)
             if not want_dx:
                 return None, grads
+            if every:
+                return d.reshape(*there.shape, -1), grads
             dx = np.zeros((*there.shape, d.shape[1]), d.dtype)
             dx[there] = d
             return dx, grads

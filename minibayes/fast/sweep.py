@@ -48,7 +48,8 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
     groups = parallel.slices(len(x), size)
     rows_at_once, most = route.rows_at_once(x.shape[1:]), at_most(size, outputs)
     if first is None:
-        wide = max(2, WAVE_NUMBERS // (size * outputs))  # with many outputs, merging costs as much as passes
+        # With many outputs merging costs as much as passes; an even number is shared evenly by two threads.
+        wide = 2 * max(1, WAVE_NUMBERS // (2 * size * outputs))
         divided = TASKS // max(1, len(groups)) if worth(program, x, count) >= 2 else 1
         parts = max(1, min(divided, count, wide))
         cuts = [count * i // parts for i in range(parts + 1)]

@@ -1,126 +1,101 @@
-"""A gated recurrent unit over all steps of a batch, forward and back through time, each way in one call.
+"""A gated recurrent unit over all steps of a batch, forward and back through time, each way in one call; nn/gru.py is its plain twin.
 
-Arrays have the time first: x (T, B, D). nn/gru.py says what is computed, and why.
+Arrays are those of gates.py. Loops over k write one array each: then they are vector instructions.
 """
 
-
-from .blas import gemm
 from .compiling import njit
+from .gates import into_inputs, into_M, into_state, of_inputs, of_state
 from .rise import tanh
 
 
 @njit(nogil=True, cache=True)
-def scaled(x, z, out):
-    """out[n, d] = x[n, d] z[n, d].   z (B or 1, D)."""
-    zn = int(z.shape[0] > 1)
-    for n in range(len(x)):
-        row, drawn, o = x[n], z[n * zn], out[n]
-        for d in range(len(row)):
-            o[d] = row[d] * drawn[d]
-
-
-@njit(nogil=True, cache=True)
-def gru(x, there, z, noisy, M, b, c, half, xz, hz, p, q, gates, states):
+def gru(x, there, z, noisy, Mt, b, c, xz, hz, p, q, gates, states):
     """for each step t:  p = M_x (z_x o x_t) + b,  q = M_h (z_h o h_t-1),  r, u = sigmoid(p + q),  n = tanh(p_n + r o (q_n + c)),
     h_t = n + u o (h_t-1 - n) where there[t], else h_t-1.
 
-    x (T, B, D), there (T, B), z (B or 1, D + H), M (3 H, D + H), b (3 H,), c (H,); half: 1/2.   xz (T, B, D) and hz (T, B, H), if noisy,
-    gates (T, B, 4 H) = r, u, n, q_n + c, and states (T + 1, B, H) are written, whose first is given;   p, q (B, 3 H): scratch.
+    x (T, B, D), there (T, B), Mt (D + H, 3 H), b (3 H,), c (H,).   xz (g, T, B, D), hz (g, T, B, H), if noisy, gates (T, 4, B, H) = r, u,
+    n, q_n + c, and states (T + 1, B, H) are written, whose first is given;   p (P, B, 3 H), of P steps at a time, q (B, 3 H): scratch.
+    hz and gates may have room for one step instead of T, where no `gru_backward` follows.
     """
-    T, B, D = x.shape
-    H = len(c)
-    Mx, Mh = M[:, :D], M[:, D:]
-    one = half + half
+    (T, B, _), H, P = x.shape, len(c), len(p)
+    half, one = Mt.dtype.type(0.5), Mt.dtype.type(1)
     for t in range(T):
-        inputs, h = x[t], states[t]
-        if noisy:
-            scaled(x[t], z[:, :D], xz[t])
-            scaled(states[t], z[:, D:], hz[t])
-            inputs, h = xz[t], hz[t]
+        if t % P == 0:
+            of_inputs(x, z, noisy, Mt, b, t, xz, p)
+        at = t if len(gates) == T else 0
+        of_state(states[t], z, noisy, Mt, t, hz, at, q)
         for n in range(B):
-            p[n, :] = b
-        gemm(False, True, inputs, Mx, 1, p)
-        gemm(False, True, h, Mh, 0, q)
+            sums, hidden = p[t % P, n], q[n]
+            for i in range(2):
+                own, s, h = gates[at, i, n], sums[i * H:i * H + H], hidden[i * H:i * H + H]
+                for k in range(H):
+                    own[k] = (s[k] + h[k]) * half
+        both = gates[at, :2].reshape(-1)
+        tanh(both)
+        for i in range(len(both)):
+            both[i] = (one + both[i]) * half                                # sigmoid(a) = (1 + tanh(a/2))/2
         for n in range(B):
-            own, sums, hidden = gates[t, n], p[n], q[n]
-            for k in range(2 * H):
-                own[k] = (sums[k] + hidden[k]) * half
-            tanh(own[:2 * H])
-            for k in range(2 * H):
-                own[k] = (one + own[k]) * half
+            r, new, q_n, s, h = gates[at, 0, n], gates[at, 2, n], gates[at, 3, n], p[t % P, n, 2 * H:], q[n, 2 * H:]
             for k in range(H):
-                own[3 * H + k] = hidden[2 * H + k] + c[k]
+                q_n[k] = h[k] + c[k]
             for k in range(H):
-                own[2 * H + k] = sums[2 * H + k] + own[k] * own[3 * H + k]
-            tanh(own[2 * H:3 * H])
-            before, after = states[t, n], states[t + 1, n]
+                new[k] = s[k] + r[k] * q_n[k]
+        tanh(gates[at, 2].reshape(-1))
+        for n in range(B):
+            u, new, before, after = gates[at, 1, n], gates[at, 2, n], states[t, n], states[t + 1, n]
             if there[t, n]:
                 for k in range(H):
-                    new = own[2 * H + k]
-                    after[k] = new + own[H + k] * (before[k] - new)
+                    after[k] = new[k] + u[k] * (before[k] - new[k])
             else:
                 after[:] = before
 
 
 @njit(nogil=True, cache=True)
-def gru_backward(dy, dh, x, there, z, noisy, M, half, xz, hz, gates, states, dp, dq, back, dM, db, dc, want_dx, dx):
+def gru_backward(dy, dh, x, there, z, noisy, M, xz, hz, gates, states, dp, dq, back, dM, db, dc, want_dx, dx):
     """for each step t, the last first:  dh += dy_t,  da_u = dh (h_t-1 - n) u (1 - u),  da_n = dh (1 - u) (1 - n^2),
     da_r = da_n (q_n + c) r (1 - r),  dp = (da_r, da_u, da_n),  dq = (da_r, da_u, da_n r),  dh = dh u + z_h o (M_h^T dq).
 
-    dy (T, B, H), or (0, B, H) where only the last state is an output; dh (B, H): its derivative, overwritten.   dp, dq (T, B, 3 H) and
-    back (B, H): scratch;   dM (3 H, D + H), db, dc are written, and dx (T, B, D) = z_x o (M_x^T dp), if wanted.
+    dy (B, T, H), or (B, 0, H) where only the last state is an output; dh (B, H): its derivative, overwritten.   dp, dq (T, B, 3 H) and
+    back (B, H): scratch;   dM (3 H, D + H), db, dc are written, and dx (T, B, D) = z_x o (M_x^T dp), if wanted; xz is overwritten then.
     """
-    T, B, D = x.shape
-    H = dh.shape[1]
-    Mx, Mh = M[:, :D], M[:, D:]
-    one = half + half
+    (T, B, D), H, one = x.shape, dh.shape[1], M.dtype.type(1)
     db[:] = 0
     dc[:] = 0
-    for back_t in range(T):
-        t = T - 1 - back_t
+    for t in range(T - 1, -1, -1):
         for n in range(B):
-            to_p, to_q, own, before, d = dp[t, n], dq[t, n], gates[t, n], states[t, n], dh[n]
+            to_p, to_q, d, before = dp[t, n], dq[t, n], dh[n], states[t, n]
             if not there[t, n]:
                 to_p[:] = 0
                 to_q[:] = 0
                 continue
-            if len(dy):
-                asked = dy[t, n]
+            if dy.shape[1]:
+                asked = dy[n, t]
                 for k in range(H):
                     d[k] += asked[k]
+            r, u, new, q_n = gates[t, 0, n], gates[t, 1, n], gates[t, 2, n], gates[t, 3, n]
+            da_r, da_u, da_n, dq_n = to_p[:H], to_p[H:2 * H], to_p[2 * H:], to_q[2 * H:]
             for k in range(H):
-                r, u, new, q_n = own[k], own[H + k], own[2 * H + k], own[3 * H + k]
-                da_n = d[k] * (one - u) * (one - new * new)
-                da_r = da_n * q_n * r * (one - r)
-                da_u = d[k] * (before[k] - new) * u * (one - u)
-                to_p[k], to_p[H + k], to_p[2 * H + k] = da_r, da_u, da_n
-                to_q[k], to_q[H + k], to_q[2 * H + k] = da_r, da_u, da_n * r
-                d[k] *= u
+                da_n[k] = d[k] * (one - u[k]) * (one - new[k] * new[k])
+            for k in range(H):
+                da_u[k] = d[k] * (before[k] - new[k]) * u[k] * (one - u[k])
+            for k in range(H):
+                dq_n[k] = da_n[k] * r[k]
+            for k in range(H):
+                da_r[k] = dq_n[k] * q_n[k] * (one - r[k])
+            for k in range(H):
+                d[k] *= u[k]
+            to_q[:2 * H] = to_p[:2 * H]
             for k in range(3 * H):
                 db[k] += to_p[k]
             for k in range(H):
-                dc[k] += to_q[2 * H + k]
-        if t == 0:
-            break  # the first state is given
-        gemm(False, False, dq[t], Mh, 0, back)
-        zn = int(z.shape[0] > 1)
-        for n in range(B):
-            if there[t, n]:
-                d, more, drawn = dh[n], back[n], z[n * zn, D:]
-                if noisy:
-                    for k in range(H):
-                        d[k] += more[k] * drawn[k]
-                else:
-                    for k in range(H):
-                        d[k] += more[k]
-    inputs, h = x, states[:T]
+                dc[k] += dq_n[k]
+        if t > 0:  # the first state is given
+            into_state(dq[t], z, noisy, M, t, there[t], back, dh)
     if noisy:
-        inputs, h = xz, hz
-    gemm(True, False, dp.reshape(T * B, 3 * H), inputs.reshape(T * B, D), 0, dM[:, :D])
-    gemm(True, False, dq.reshape(T * B, 3 * H), h.reshape(T * B, H), 0, dM[:, D:])
+        into_M(dp, xz, dM[:, :D])
+        into_M(dq, hz, dM[:, D:])
+    else:
+        into_M(dp, x.reshape(1, T, B, D), dM[:, :D])
+        into_M(dq, states[:T].reshape(1, T, B, H), dM[:, D:])
     if want_dx:
-        gemm(False, False, dp.reshape(T * B, 3 * H), Mx, 0, dx.reshape(T * B, D))
-        if noisy:
-            for t in range(T):
-                scaled(dx[t], z[:, :D], xz[t])
-                dx[t] = xz[t]
+        into_inputs(dp, z, noisy, M, xz[0], dx)

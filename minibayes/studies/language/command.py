@@ -14,6 +14,8 @@ from .ngrams import KINDS, NGrams
 ORDERS = 6
 REPORTS = 10  # epochs that are reported, at most
 SHOWN, STARTED = 240, 60  # letters of a text, and of what it goes on from
+AGAIN = ("none", "step", "tied")  # who reads the short text again and again,
+AGAIN_TEST = 30_000  # and the letters held out that they are asked about
 
 
 def book() -> tuple[np.ndarray, np.ndarray, list]:
@@ -69,29 +71,37 @@ class Language(Study, name="language", about="one omega a sequence? letters of M
     counts = {"epochs": Count("E", "times the text is read", 1, 10_000),
               "units": Count("H", "units of the GRU", 1, 4096),
               "samples": Count("T", "MC passes", 2, 1000),
-              "letters": Count("N", "training letters, the first ones", 10_000, 1_071_285)}
-    full = {"epochs": 5, "units": 192, "samples": 8, "letters": 1_071_285, "keep": 0.9, "test": 119_032}
-    quick = {"epochs": 3, "units": 128, "samples": 4, "letters": 1_071_285, "keep": 0.9, "test": 30_000}
+              "letters": Count("N", "training letters, the first ones", 10_000, 1_071_285),
+              "short": Count("N", "letters of a short text, the first ones again", 10_000, 1_071_285),
+              "rereads": Count("E", "times the short text is read", 1, 10_000)}
+    full = {"epochs": 5, "units": 192, "samples": 8, "letters": 1_071_285, "short": 50_000, "rereads": 40,
+            "keep": 0.9, "test": 119_032}
+    quick = {"epochs": 3, "units": 128, "samples": 4, "letters": 1_071_285, "short": 20_000, "rereads": 40,
+             "keep": 0.9, "test": 30_000}
     variants = tuple(reader.VARIANTS)
 
     def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> tuple[dict, None]:
         text, held_out, alphabet = book()
         text, held_out = text[:settings["letters"]], held_out[:settings["test"]]
-        vocabulary, runs = len(alphabet), {}
-        steps = -(-((len(text) - 1) // reader.STREAMS) // reader.CHUNK) * settings["epochs"]
-        total = steps * len(self.variants)
+        again, asked = text[:settings["short"]], held_out[:AGAIN_TEST]
+        vocabulary, runs, short = len(alphabet), {}, settings | {"epochs": settings["rereads"]}
+        steps = {"long": reader.steps(text, settings["epochs"]),
+                 "short": reader.steps(again, short["epochs"])}
+        total = steps["long"] * len(self.variants) + steps["short"] * len(AGAIN)
         with parallel.pool(threads) as pool, bar(progress, total, "language", " steps") as shown:
             for variant in self.variants:
-                made, history = learn(variant, text, held_out, vocabulary, settings, pool, shown.update)
-                runs[variant] = history
+                made, runs[variant] = learn(variant, text, held_out, vocabulary, settings, pool, shown.update)
                 if variant == "tied":
                     texts = written(made, text[-STARTED:], alphabet, settings)
+            reread = {variant: learn(variant, again, asked, vocabulary, short, pool, shown.update)[1]
+                      for variant in AGAIN}
         full = settings | {"streams": reader.STREAMS, "chunk": reader.CHUNK, "width": reader.WIDTH,
-                           "rate": reader.RATE, "rate_left": reader.END, "steps": steps,
+                           "rate": reader.RATE, "rate_left": reader.END, "steps": steps["long"],
                            "letters": len(text), "test": len(held_out), "vocabulary": vocabulary,
+                           "short": len(again), "short_steps": steps["short"], "short_test": len(asked),
                            "threads": threads}
         return {"settings": full, "rulers": rulers(text, held_out, vocabulary), "runs": runs,
-                "texts": texts}, None
+                "short_rulers": rulers(again, asked, vocabulary), "short_runs": reread, "texts": texts}, None
 
     def table(self, result: dict) -> str:
         return report.summary_table(result)

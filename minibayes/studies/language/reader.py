@@ -20,7 +20,7 @@ VARIANTS = {"none": None, "step": {"over": "step"}, "tied": {}, "untied": {"tied
 WIDTH = 32  # numbers for a letter
 STREAMS, CHUNK, SHARD = 64, 64, 32  # streams of the training text; letters a step; streams that a task takes
 TEST_STREAMS, TEST_SHARD = 32, 8
-RATE, END = 0.003, 0.03  # Adam's rate at the beginning, and which part of it is left at the end
+RATE, END = 0.01, 0.03  # Adam's rate at the beginning, and which part of it is left at the end
 
 
 def network(variant: str, vocabulary: int, units: int, keep: float) -> nn.Network:
@@ -35,6 +35,11 @@ def streams(text: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """(x, y), each (S, L): letters, and those that follow them; less than S letters at the end are left."""
     length = (len(text) - 1) // count
     return text[:count * length].reshape(count, length), text[1:count * length + 1].reshape(count, length)
+
+
+def steps(text: np.ndarray, epochs: int) -> int:
+    """How many steps a Reader takes: a chunk of all streams each."""
+    return -(-((len(text) - 1) // STREAMS) // CHUNK) * epochs
 
 
 def noise_of(net: nn.Network, key: nn.Key, chunk: int, shape: tuple, sequences: np.ndarray,
@@ -59,9 +64,8 @@ class Reader:
         self.likelihood, self.key = bayes.Categorical(), nn.Key(seed).derive("language")
         x, self.y = streams(text, STREAMS)
         self.x, self.letters = x.astype(np.float32), x.size
-        self.chunks = -(-x.shape[1] // CHUNK)
-        steps = self.chunks * epochs
-        self.optimizer = nn.Adam(RATE, policy=lambda step: 1 - (1 - END) * min(step / steps, 1))
+        self.chunks, most = steps(text, 1), steps(text, epochs)
+        self.optimizer = nn.Adam(RATE, policy=lambda step: 1 - (1 - END) * min(step / most, 1))
         self.params = net.init(seed)
         self.state = self.optimizer.init(self.params)
 
