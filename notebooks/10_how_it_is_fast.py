@@ -296,10 +296,10 @@ np.testing.assert_allclose(kept, by_hand, rtol=1e-3, atol=1e-3)
 # ## 10.7 A wide layer is read once, and its gradient never written
 #
 # A layer of 1,024 by 1,024 weights is four megabytes; a batch of 64 inputs a quarter of one. So
-# the matrix is what a step must carry, and two ways of sharing the work are not the same. If two
-# threads take half of the *inputs* each, both carry all of the matrix, for 32 inputs each time.
-# If they take half of the *columns* of the result, each carries half of the matrix, for all
-# inputs. Here one thread does both halves, one after the other:
+# the matrix is what a step must carry, and two ways of sharing the work are not the same. If
+# two threads take half of the *inputs* each, both carry all of the matrix, for 32 inputs each
+# time. If they take half of the *columns* of the result, each carries half of the matrix, for
+# all inputs. Here one thread does both halves, one after the other:
 
 # %%
 D = 1024
