@@ -56,7 +56,8 @@ def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b
     samples, seed = require.integer("samples", samples, 1), require.integer("seed", seed, 0, 2**64 - 1)
     threads = fit.get("threads")
     settings = {"start": labelled, "b": getattr(b, "__name__", fixed), "how": how, "samples": samples,
-                "seed": seed, "pool": len(x), "score": getattr(score, "__name__", score), "data": fingerprint(x, x_test),
+                "seed": seed, "pool": len(x), "score": getattr(score, "__name__", score),
+                "data": fingerprint(x, x_test),
                 "model": said(dict(model.net.layers), model.prior, model.likelihood), "omega": "one a pass",
                 "fit": said({name: value for name, value in sorted(fit.items()) if name not in FREE})}
     done = [] if record is None else recorded(record, settings)

@@ -153,7 +153,8 @@ def summary_table(result: dict) -> str:
     seeds = settings["seeds"]
     return "\n".join([
         f"MNIST, {settings['pool']:,} different images to choose from, {B} labels a round from "
-        f"{10 * A_CLASS} on, {MANY} from {LATER} on; {settings['steps']} steps a round, T = {settings['samples']}; seed"
+        f"{10 * A_CLASS} on, {MANY} from {LATER} on; "
+        f"{settings['steps']} steps a round, T = {settings['samples']}; seed"
         f"{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}", "",
         common.table(header, rows), "",
         "± one standard error over seeds. Labels: the median over seeds [least-most]. Published: medians of "
