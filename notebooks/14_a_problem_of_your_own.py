@@ -174,8 +174,11 @@ for panel, (name, chosen) in zip("bc", batches.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# `minibayes active` plays this to its end over several seeds: with every image five times BALD
-# is worse than asking at random, and BatchBALD does not notice.
+# `minibayes active` plays this to its end: a convolutional network, a pool of a thousand
+# digits, six seeds. To 90 % right it takes 200 labels at random (median), 120 by BALD and 115
+# by BatchBALD. With every digit twice BALD takes 250; with every digit five times it is not
+# there by 300. BatchBALD takes 100 and 115. Published, with all 60,000 digits: 255, 155 and
+# 105; with every digit twice 170, 175 and 100.
 #
 # ## Exercises
 

@@ -173,6 +173,17 @@ def test_the_loop_labels_all_of_the_pool_once():
     assert all(0 <= r.error <= 1 and r.nll > 0 for r in made)
 
 
+def test_a_round_may_depend_on_how_many_there_are(tmp_path):
+    def more_later(labelled):
+        return 5 if labelled < 14 else 20
+
+    made = list(loop(b=more_later, record=tmp_path / "rounds.json"))
+    assert [len(r.labelled) for r in made] == [4, 9, 14, 34, 40] and made[:2] == list(itertools.islice(loop(), 2))
+    assert list(loop(b=more_later, record=tmp_path / "rounds.json")) == made
+    with pytest.raises(mb.InputError, match="b must be >= 1, got 0"):
+        next(loop(b=lambda labelled: 0))
+
+
 @pytest.mark.parametrize("stop", [1, 3])
 def test_a_loop_resumes_bit_for_bit(stop, tmp_path, monkeypatch):
     whole, record = list(loop()), tmp_path / "rounds.json"

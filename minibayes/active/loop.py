@@ -29,7 +29,7 @@ class Round(NamedTuple):
     chosen: list  # ids that it asks for next; [] in the end
 
 
-def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b: int, *,
+def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b: int | Callable, *,
            score: str | Callable = "bald", how: str = "top", samples: int = 20, seed: int = 0,
            record: str | PathLike | None = None, **fit) -> Iterator[Round]:
     """Yield a Round each time b more are labelled, until the pool is empty; leave the loop when it is enough.
@@ -43,6 +43,7 @@ def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b
     pool: (x, y) to choose from; y is looked at where it is labelled only.
     test: (x, y).
     start: ids that are labelled at the beginning.
+    b: labels a round; or a function of how many there are, labelled -> b.
     score, how: of `active.select`.
     samples: T of its passes, 20 by default.
     seed: of all that is random.
@@ -51,11 +52,12 @@ def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b
     fit: options of BayesianNetwork.fit.
     """
     (x, y), (x_test, y_test) = ((np.asarray(part[0]), np.asarray(part[1])) for part in (pool, test))
-    labelled, b = ids(start, len(x)), require.integer("b", b, 1)
+    labelled, fixed = ids(start, len(x)), None if callable(b) else require.integer("b", b, 1)
     samples, seed = require.integer("samples", samples, 1), require.integer("seed", seed, 0, 2**64 - 1)
     threads = fit.get("threads")
-    settings = {"start": labelled, "b": b, "how": how, "samples": samples, "seed": seed, "pool": len(x),
-                "score": getattr(score, "__name__", score), "data": fingerprint(x, x_test),
+    settings = {"start": labelled, "b": getattr(b, "__name__", fixed), "how": how, "samples": samples,
+                "seed": seed, "pool": len(x), "score": getattr(score, "__name__", score),
+                "data": fingerprint(x, x_test),
                 "model": said(dict(model.net.layers), model.prior, model.likelihood), "omega": "one a pass",
                 "fit": said({name: value for name, value in sorted(fit.items()) if name not in FREE})}
     done = [] if record is None else recorded(record, settings)
@@ -70,7 +72,8 @@ def rounds(model: BayesianNetwork, pool: tuple, test: tuple, start: ArrayLike, b
                 p = (ANY.repeat(len(rest), axis=1) if how == "random"
                      else passes(trained, x[rest], samples, seed, threads))
                 own = Key(seed).derive(f"round {number}").seed
-                chosen = rest[select(score, p, min(b, len(rest)), how, own)].tolist()
+                count = fixed or require.integer("b", b(len(labelled)), 1)
+                chosen = rest[select(score, p, min(count, len(rest)), how, own)].tolist()
             done.append(Round(number, labelled, found["error"], found["nll"], chosen))
             if record is not None:
                 write(record, settings, done)
