@@ -101,3 +101,18 @@ def into_M(da, rows, dM):
     for g in range(g_all):
         k = g * own
         gemm(True, False, flat[:, k:k + own], rows[g].reshape(T * B, K), 0, dM[k:k + own])
+
+
+@njit(nogil=True, cache=True)
+def into_weights(dp, dq, x, states, noisy, xz, hz, dM):
+    """dM = (dM_x, dM_h), from the derivatives dp in the inputs' part of the gates' sums and dq in the state's.
+
+    dp, dq (T, B, G H), x (T, B, D), states (T + 1, B, H), xz (g, T, B, D) and hz (g, T, B, H) if noisy;   dM (G H, D + H), written.
+    """
+    T, B, D = x.shape
+    if noisy:
+        into_M(dp, xz, dM[:, :D])
+        into_M(dq, hz, dM[:, D:])
+    else:
+        into_M(dp, x.reshape(1, T, B, D), dM[:, :D])
+        into_M(dq, states[:T].reshape(1, T, B, states.shape[2]), dM[:, D:])

@@ -4,7 +4,7 @@ Arrays are those of gates.py. Loops over k write one array each: then they are v
 """
 
 from .compiling import njit
-from .gates import into_inputs, into_M, into_state, of_inputs, of_state
+from .gates import into_inputs, into_state, into_weights, of_inputs, of_state
 from .rise import tanh
 
 
@@ -58,11 +58,11 @@ def gru_backward(dy, dh, x, there, z, noisy, M, xz, hz, gates, states, dp, dq, b
     dy (B, T, H), or (B, 0, H) where only the last state is an output; dh (B, H): its derivative, overwritten.   dp, dq (T, B, 3 H) and
     back (B, H): scratch;   dM (3 H, D + H), db, dc are written, and dx (T, B, D) = z_x o (M_x^T dp), if wanted; xz is overwritten then.
     """
-    (T, B, D), H, one = x.shape, dh.shape[1], M.dtype.type(1)
+    T, H, one = len(x), dh.shape[1], M.dtype.type(1)
     db[:] = 0
     dc[:] = 0
     for t in range(T - 1, -1, -1):
-        for n in range(B):
+        for n in range(len(dh)):
             to_p, to_q, d, before = dp[t, n], dq[t, n], dh[n], states[t, n]
             if not there[t, n]:
                 to_p[:] = 0
@@ -91,11 +91,6 @@ def gru_backward(dy, dh, x, there, z, noisy, M, xz, hz, gates, states, dp, dq, b
                 dc[k] += dq_n[k]
         if t > 0:  # the first state is given
             into_state(dq[t], z, noisy, M, t, there[t], back, dh)
-    if noisy:
-        into_M(dp, xz, dM[:, :D])
-        into_M(dq, hz, dM[:, D:])
-    else:
-        into_M(dp, x.reshape(1, T, B, D), dM[:, :D])
-        into_M(dq, states[:T].reshape(1, T, B, H), dM[:, D:])
+    into_weights(dp, dq, x, states, noisy, xz, hz, dM)
     if want_dx:
         into_inputs(dp, z, noisy, M, xz[0], dx)

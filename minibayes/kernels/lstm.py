@@ -4,7 +4,7 @@ Arrays are those of gates.py. Loops over k write one array each: then they are v
 """
 
 from .compiling import njit
-from .gates import into_inputs, into_M, into_state, of_inputs, of_state
+from .gates import into_inputs, into_state, into_weights, of_inputs, of_state
 from .rise import tanh
 
 
@@ -60,10 +60,10 @@ def lstm_backward(dy, dh, dc, x, there, z, noisy, M, xz, hz, gates, states, memo
     dy (B, T, H), or (B, 0, H) where only the last state is an output; dh, dc (B, H): their derivatives, overwritten.   da (T, B, 4 H) and
     back (B, H): scratch;   dM (4 H, D + H), db are written, and dx (T, B, D) = z_x o (M_x^T da), if wanted; xz is overwritten then.
     """
-    (T, B, D), H, one = x.shape, dh.shape[1], M.dtype.type(1)
+    T, H, one = len(x), dh.shape[1], M.dtype.type(1)
     db[:] = 0
     for t in range(T - 1, -1, -1):
-        for n in range(B):
+        for n in range(len(dh)):
             a, d, m, before = da[t, n], dh[n], dc[n], memories[t, n]
             if not there[t, n]:
                 a[:] = 0
@@ -91,11 +91,6 @@ def lstm_backward(dy, dh, dc, x, there, z, noisy, M, xz, hz, gates, states, memo
                 db[k] += a[k]
         if t > 0:  # the first state is given
             into_state(da[t], z, noisy, M, t, there[t], back, dh)
-    if noisy:
-        into_M(da, xz, dM[:, :D])
-        into_M(da, hz, dM[:, D:])
-    else:
-        into_M(da, x.reshape(1, T, B, D), dM[:, :D])
-        into_M(da, states[:T].reshape(1, T, B, H), dM[:, D:])
+    into_weights(da, da, x, states, noisy, xz, hz, dM)
     if want_dx:
         into_inputs(da, z, noisy, M, xz[0], dx)
