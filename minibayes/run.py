@@ -123,20 +123,21 @@ class Run:
         """The same: the shards of a batch, and then the numbers of theta, are divided among the threads."""
         objective, B = self.fast, len(rows)
         if self._wide is None:
-            self._wide = WideStep.of(objective.net, self.optimizer, state.params, self.batch_size) or False
+            self._wide = WideStep.of(objective.net, self.optimizer, state.params, self.batch_size,
+                                     objective.kl_by_rows) or False
         cuts = self._cuts.get(B) or self._cuts.setdefault(B, parallel.slices(B, self.shard))
         if self._wide:
             return self.wide_step(state, rows, cuts, pool)
         if self._memory is None:  # for the shards of a whole batch: an epoch's last is shorter
             most = len(parallel.slices(self.batch_size, self.shard))
             self._memory = StepMemory(self.optimizer, state.params, most)
-        memory = self._memory
+        memory, settled = self._memory, objective.net.settled(state.params)
 
         def shard(task):
             i, out = task
             x, y, eps = self.batch(rows[cuts[i]], objective.net)
             with quiet():
-                nll, grads = objective.data_term(state.params, x, y, eps, B, out=out)
+                nll, grads = objective.data_term(settled, x, y, eps, B, out=out)
             for name in objective.net.learned:
                 for p, g in objective.net.layers[name].phi(grads[name]).items():
                     out[name][p][...] = g
@@ -166,8 +167,11 @@ class Run:
         with quiet():
             nll, _ = objective.data_term(state.params, x, y, eps, B, net=wide.through(pool))
         kl_factor = self.kl_factor.at(state.step)
-        decay, rest, slopes = objective.kl_split(state.params, kl_factor)
-        updates, params, optimizer = wide.begin(state.params, state.optimizer, B, decay, slopes)
+        others = {name: group for name, group in state.params.items() if name not in wide.own_kl}
+        decay, rest, slopes = objective.kl_split(others, kl_factor)
+        updates, params, optimizer = wide.begin(
+            state.params, state.optimizer, B, decay, slopes,
+            lambda name, rows: objective.kl_split({name: rows}, kl_factor))
         kl_value = objective.kl_of(state.params, sum(pool(call, updates)) + rest, kl_factor)
         return objective.terms_of([nll], B, kl_value, kl_factor), params, optimizer
 

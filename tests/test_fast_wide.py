@@ -6,7 +6,7 @@ import pytest
 from minibayes import BayesianNetwork, bayes, kernels, models, nn
 from minibayes.bayes import Objective
 from minibayes.checkpoint import State
-from minibayes.fast import parallel, wide
+from minibayes.fast import parallel, wide, wide_stack
 from minibayes.fast.program import Program
 from minibayes.nn.optimizers import leaves
 from minibayes.run import Run
@@ -20,7 +20,7 @@ NOISES = [nn.Bernoulli(0.5), nn.Gaussian(0.3), nn.Delta()]
 @pytest.fixture(autouse=True)
 def small_is_wide(monkeypatch):
     monkeypatch.setattr(wide, "LEAST", 1)
-    monkeypatch.setattr(wide, "BLOCK", 100)  # several blocks of rows a layer, the last one shorter,
+    monkeypatch.setattr(wide_stack, "BLOCK", 100)  # several blocks of rows a layer, the last one shorter,
     monkeypatch.setattr(wide, "COLUMNS", 8)  # and of columns
     monkeypatch.setattr(wide, "OPERATIONS", 1)
 

@@ -27,6 +27,7 @@ from ..floats import usual
 from ..nn.layers import Layer
 from ..nn.network import Network
 from ..nn.noise import Delta, Noise
+from ..nn.weight_noise import Local, Weights
 from .along import Along
 from .prior import Prior
 
@@ -37,6 +38,7 @@ CONSTANT = ("C, which no M changes: sum over rays of -K'/2 log(2 pi e s^2) - H(n
 
 _rules: dict[tuple, Callable] = {}  # by (noise.form, class of the prior)
 _pure: set[tuple] = set()  # the pairs whose KL is a weight decay that no parameter changes
+_by_weight: set[tuple] = set()  # the pairs whose KL is a sum over single weights
 
 
 class Decay(NamedTuple):
@@ -87,11 +89,11 @@ class Q:
     def along(self, a: np.ndarray | float) -> dict:
         """{param: `a` in a form that broadcasts}, each entry its ray's; `a`: one per ray, or one for all."""
         a = np.asarray(a)
-        a = a if a.size == 1 else a.reshape(self.layer.place.units(self.layer))
+        a = a if a.size == 1 else a.reshape(-1, *self.layer.place.units(self.layer)[1:])  # of some rows, too
         return {p: self.layer.place.along(a, array) for p, array in self.params.items()}
 
 
-def rule(noise: type | tuple, prior: type, pure_decay: bool = False) -> Callable:
+def rule(noise: type | tuple, prior: type, pure_decay: bool = False, by_weight: bool = False) -> Callable:
     """`@rule(nn.Bernoulli, bayes.Normal)`: the function below, (q: Q, prior) -> Part, is the KL of that pair.
 
     It holds for these very classes and for no subclass of theirs: another distribution has another KL.
@@ -102,10 +104,13 @@ def rule(noise: type | tuple, prior: type, pure_decay: bool = False) -> Callable
     prior: the class of p.
     pure_decay: a promise that it returns the same weight decay for all parameters, and no terms: it is then
                 asked once, not every step.
+    by_weight: a promise that, where each weight has a z of its own, the KL is a sum over weights, so that it
+               may be asked for some rows of params and phi alone: fast steps do so, in their threads.
     """
     def register(function):
         _rules[noise, prior] = function
         (_pure.add if pure_decay else _pure.discard)((noise, prior))
+        (_by_weight.add if by_weight else _by_weight.discard)((noise, prior))
         return function
     return register
 
@@ -141,6 +146,13 @@ def pure_decay(net: Network, prior: Prior) -> bool:
     """Whether the KL is a weight decay that no parameter changes: see `rule`."""
     return all((noise.form, type(prior)) in _pure for layer in net.layers.values()
                for noise, params in zip((layer.noise, Delta()), _split(layer), strict=True) if params)
+
+
+def by_weight(layer: Layer, prior: Prior) -> bool:
+    """Whether a layer has a z for each weight, and a KL that is a sum over weights: see `rule`."""
+    return layer.noisy and type(layer.place) in (Local, Weights) and all(
+        (noise.form, type(prior)) in _by_weight
+        for noise, params in zip((layer.noise, Delta()), _split(layer), strict=True) if params)
 
 
 def _split(layer):

@@ -106,11 +106,19 @@ class Objective:
         return float(np.add.reduce(nll, dtype=np.float64)), grads
 
     def kl_split(self, params: dict, kl_factor: float = 1.0) -> tuple[dict, float, dict]:
-        """c KL/N as `kl.split` gives it; asked for only once where nothing learned can change it."""
+        """c KL/N as `kl.split` gives it; asked for only once where nothing learned can change it.
+
+        params: of some layers, or, of layers that `kl_by_rows` names, some rows of each.
+        """
         decay, rest, grads = self._whole_split(params)
         if kl_factor == 1:
             return decay, rest, grads
         return scaled(decay, kl_factor), kl_factor * rest, scaled(grads, kl_factor)
+
+    @property
+    def kl_by_rows(self) -> tuple:
+        """The layers whose KL is a sum over weights: that of some rows of them may be asked for alone."""
+        return tuple(name for name, layer in self.net.layers.items() if kl.by_weight(layer, self.prior))
 
     def _whole_split(self, params):
         if self._constant is None:

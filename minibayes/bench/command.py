@@ -13,7 +13,7 @@ from ..fast.program import Program
 from ..progress import bar
 from ..studies import common
 from ..studies.frame import JSON_HELP, THREADS_HELP, Command, versions
-from . import atlas, sequences, work
+from . import atlas, sequences, techniques, work
 from .peer import Peer
 from .start import memory, start
 from .timing import Sgemm, interleaved
@@ -47,7 +47,7 @@ def candidates(threads: int, quick: bool) -> dict:
     return rows
 
 
-MORE = {"atlas": atlas, "sequences": sequences}  # what --all adds: the nets of a file each
+MORE = {"atlas": atlas, "sequences": sequences, "techniques": techniques}  # what --all adds: the nets of a file each
 
 PEERS = {  # row here: names there (the fastest counts), unit count
     "train": (("train", "train channels-last"), 10),
@@ -203,8 +203,8 @@ class Bench(Command, name="bench", about="speed on this machine as ratios: again
     def options(self, parser: ArgumentParser) -> None:
         parser.add_argument("--quick", action="store_true",
                             help="fewer repetitions, no memory of the main job")
-        parser.add_argument("--all", action="store_true", help="the atlas too: sixteen nets and a GRU, a "
-                            "training step and an MC pass each, beside PyTorch")
+        parser.add_argument("--all", action="store_true", help="the atlas too: sixteen nets, a GRU and "
+                            "seven kinds of q, a training step and an MC pass each, beside PyTorch")
         parser.add_argument("--json", action="store_true", help=JSON_HELP)
         parser.add_argument("--threads", type=int, metavar="N", help=THREADS_HELP)
 

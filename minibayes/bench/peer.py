@@ -1,6 +1,6 @@
 """The same networks, batches, noise positions and arithmetic in PyTorch eager, in a process of their own.
 
-Run as a script with the number of threads, and "atlas" or "sequences" for the nets of that file, it prints
+Run as a script with the number of threads, and the name of a file such as "atlas" for the nets in it, it prints
 "ready" or why it cannot, then answers each line NAME on stdin with the seconds that the work of that name
 took. A separate process keeps its threads from spinning while ours work. PyTorch is no dependency of
 minibayes.
@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from . import atlas, sequences
+from . import atlas, sequences, techniques
 
 
 class Peer:
@@ -157,7 +157,8 @@ def serve(threads: int, what: str) -> None:
         print("PyTorch is not installed", flush=True)
         return
     torch.set_num_threads(threads)
-    table = {"atlas": atlas.works, "sequences": sequences.works}.get(what, works)(torch)
+    more = {"atlas": atlas, "sequences": sequences, "techniques": techniques}
+    table = (more[what].works if what else works)(torch)
     print("ready", torch.__version__, flush=True)
     for line in sys.stdin:
         began = time.perf_counter()

@@ -24,9 +24,9 @@ def digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 class Training:
     """`steps` training steps of a network, as fit takes them."""
 
-    def __init__(self, net, x, y, likelihood, optimizer, batch_size, steps, threads):
+    def __init__(self, net, x, y, likelihood, optimizer, batch_size, steps, threads, prior=None):
         self.steps, self.threads = steps, threads
-        objective = Objective(net, Prior(1.0), likelihood, len(x))
+        objective = Objective(net, prior or Prior(1.0), likelihood, len(x))
         self.run = Run(objective, optimizer, x, y, batch_size, seed=0)
         params = net.init(0)
         self.state = State(0, params, optimizer.init(params))

@@ -28,7 +28,7 @@ from ..nn.key import Key, Rows
 from ..nn.layers import Dense, Layer
 from ..nn.network import Network
 from ..nn.place import Inputs, Outputs, Place
-from . import recurrent_stage, sweep
+from . import each_weight, local_stage, recurrent_stage, sweep
 from .conv_stage import Conv, fits
 from .routes import KernelRoute, SingleRoute, StageRoute
 from .shared_route import SharedRoute
@@ -43,6 +43,8 @@ class Program(Network):
     def __init__(self, net: Network, threads: int | None = None):
         super().__init__(net.input_shape, **net.layers)
         self.threads, self.stages = threads, stages_of(self)
+        self._undrawn = {stage.name: stage for stage in self.stages if isinstance(stage, each_weight.EachWeight)}
+        self._local = [stage for stage in self.stages if isinstance(stage, local_stage.LocalStage)]
         self._compiled = [(name, p, shape) for stage in self.stages for name in stage.compiled
                           for p, shape in self.layers[name].param_shapes().items()]
         self.first = next((stage for stage in self.stages if stage.name in self.param_shapes()), None)
@@ -124,16 +126,25 @@ class Program(Network):
                 copies.setdefault(name, dict(params[name]))[p] = in_rows(array)
         return dict(params) | copies if copies else params
 
+    def settled(self, params: Tree) -> Tree:
+        """params with what is worked out from them alone, for many inputs or passes."""
+        if not self._local:
+            return params
+        return local_stage.Settled(params, {stage.name: stage.law(params) for stage in self._local})
+
     def draw_rows(self, key: Key, input_shape: tuple, rows: Rows, shared: bool = False) -> dict:
         """As Network.draw_rows; what depends on the shape alone is worked out once for each."""
         if (input_shape, shared) not in self._draws:
             shapes, draws = self.shapes(input_shape), []
             for name in self.noisy:
                 layer = self.layers[name]
-                draws.append((name, layer, layer.noise_shape(shapes[name][0], shared)))
+                draw = layer.place.draw
+                if name in self._undrawn and not shared:  # one omega for all is one matrix: BLAS's
+                    draw = self._undrawn[name].draw
+                draws.append((name, layer.noise, draw, layer.noise_shape(shapes[name][0], shared)))
             self._draws[input_shape, shared] = draws
-        return {name: layer.place.draw(layer.noise, key.of(name), (len(rows), *shape), rows)
-                for name, layer, shape in self._draws[input_shape, shared]}
+        return {name: draw(noise, key.of(name), (len(rows), *shape), rows)
+                for name, noise, draw, shape in self._draws[input_shape, shared]}
 
     def _check_noise(self, x, z):
         """Network's check of z where it is not what `draw` gives."""
@@ -155,6 +166,10 @@ def stages_of(net: Network) -> list[Plain]:
             pool, rise = after_a_convolution([net.layers[after] for after in names[:2]])
             del names[:(pool is not None) + (rise is not None)]
             stages.append(Conv(name, layer, pool, rise))
+        elif each_weight.fits(layer):
+            stages.append(each_weight.EachWeight(name, layer))
+        elif local_stage.fits(layer) and layer.noisy:
+            stages.append(local_stage.LocalStage(name, layer))
         elif recurrent_stage.fits(layer):
             stages.append(recurrent_stage.RecurrentStage(name, layer))
         elif type(layer) is Dense and usual(layer, Inputs):
@@ -163,7 +178,7 @@ def stages_of(net: Network) -> list[Plain]:
                 last.append(name, layer)
             else:  # the first noise begins a stage, too
                 stages.append(DenseStack(name, layer))
-        elif not (isinstance(last, DenseStack) and last.takes(layer)):
+        elif not (isinstance(last, (DenseStack, local_stage.LocalStage)) and last.takes(layer)):
             stages.append(Plain(name, layer))
     return stages
 

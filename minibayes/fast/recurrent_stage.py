@@ -38,6 +38,7 @@ class RecurrentStage(Plain):
 
     def __init__(self, name, layer):
         super().__init__(name, layer)
+        self.by_row = True
         self.cell, self.params = CELLS[type(layer)], tuple(layer.param_shapes())
 
     @property

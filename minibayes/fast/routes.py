@@ -17,7 +17,6 @@ from .. import kernels
 from ..nn.activations import ReLU
 from ..nn.network import Network
 from ..nn.noise import Bernoulli
-from ..nn.place import Inputs, Outputs
 from .conv_stage import Conv
 from .stages import Plain, Tree, Workspace
 
@@ -84,14 +83,24 @@ class SingleRoute(StageRoute):
 
     @classmethod
     def of(cls, net: Network, stages: list[Plain]) -> "SingleRoute | None":
-        return None if all(by_row(stage) for stage in stages) else cls(net, stages)
+        return None if all(stage.by_row for stage in stages) else cls(net, stages)
 
     def inputs_at_once(self, input_shape: tuple) -> int:
         return self.inputs
 
+    def prefix(self, params: Tree, x: np.ndarray, work: Workspace) -> np.ndarray:
+        """What reaches the first noise."""
+        for stage in self.before:
+            x = stage.value(params, x, {}, work)
+        return x
+
     def passes(self, params: Tree, h: np.ndarray, z: dict, T: int, work: Workspace) -> np.ndarray:
-        zs = [{name: a[t:t + 1] for name, a in z.items()} for t in range(T)]
-        f = [super(SingleRoute, self).passes(params, h, z, 1, work).copy() for z in zs]
+        f = []
+        for t in range(T):
+            own, y = {name: a[t:t + 1] for name, a in z.items()}, h
+            for stage in (*self.noisy, *self.after):
+                y = stage.value(params, y, own, work)
+            f.append(y.copy())
         return np.stack(f, axis=1).reshape(len(h) * T, *f[0].shape[1:])
 
 
@@ -133,7 +142,7 @@ class KernelRoute:
             i += 1
         if type(layer.noise) is not Bernoulli or layer.noise_per != "kernel":
             return None
-        if not (rise is None or type(rise) is ReLU) or not all(map(by_row, stages)):
+        if not (rise is None or type(rise) is ReLU) or not all(stage.by_row for stage in stages):
             return None
         if i == len(stages) or not isinstance(stages[i], Conv):
             return None
@@ -185,11 +194,8 @@ class KernelRoute:
         return Parts(np.concatenate([h.U for h in pieces], axis=1), pieces[0].shape)
 
 
-def by_row(stage: Plain) -> bool:
-    """Whether a stage's z, if any, has rows like those of the batch, of the size of what they multiply."""
-    return bool(stage.compiled) or not stage.layer.noisy or type(stage.layer.place) in (Inputs, Outputs)
-
-
 def per_row(z: dict, N: int, T: int) -> dict:
     """z with a row for each of N T rows, from one that may have only T, one for each pass."""
+    if N == 1:
+        return z
     return {name: np.tile(a, (N, *[1] * (a.ndim - 1))) if len(a) == T != 1 else a for name, a in z.items()}

@@ -12,6 +12,7 @@ class Sets:
     """Two sets of arrays in turns, for an optimizer whose step is one over flat arrays (update.py).
 
     leaves    (layer, param, shape) of each parameter; the l-th has the numbers bounds[l] to bounds[l + 1]
+    places    {(layer, param): l}
     turns     (old, new) at even steps and at odd ones: {"theta" or a slot's name: (size,)}
     """
 
@@ -25,6 +26,7 @@ class Sets:
         self.dtype = next(iter(dtypes.values()))
         self.bounds = np.concatenate([[0], np.cumsum([int(np.prod(shape)) for *_, shape in self.leaves])])
         self.size = int(self.bounds[-1])
+        self.places = {leaf[:2]: i for i, leaf in enumerate(self.leaves)}
         self._decay, self._decays = None, None  # as given, and as an array
         self._rate, self._rates = None, None
         if type(optimizer) in FLAT:

@@ -10,6 +10,7 @@ A stage has
 
 with the whole network's params and z, arrays from the workspace `work`, and `out` for gradients, if given.
 `compiled` names the layers whose parameters go to kernels, which look neither at shapes nor at memory order.
+`by_row` says whether z, if any, has rows like those of the batch, of the size of what they multiply.
 """
 
 import math
@@ -21,7 +22,7 @@ from .. import kernels, require
 from ..nn.activations import ReLU, Tanh
 from ..nn.conv import Conv2d
 from ..nn.layers import Layer
-from ..nn.place import Outputs
+from ..nn.place import Inputs, Outputs
 
 Tree = dict[str, dict[str, np.ndarray]]  # {layer: {param: array}}
 RISES = {ReLU: kernels.RELU, Tanh: kernels.TANH}  # non-decreasing functions that kernels compute
@@ -49,6 +50,7 @@ class Plain:
     def __init__(self, name: str, layer: Layer):
         self.name, self.layer = name, layer
         self._weights, self._learned = tuple(layer.param_shapes()), layer.noise.learned
+        self.by_row = not layer.noisy or type(layer.place) in (Inputs, Outputs)
         self._noise_last = type(layer) is Conv2d and type(layer.place) is Outputs
 
     def forward(self, params, x, z, work, state=None):

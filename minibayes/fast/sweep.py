@@ -43,7 +43,7 @@ def passes(program, params: Tree, x: np.ndarray, key: Key, count: int, gather: C
     small.
     """
     outputs = int(np.prod(program.output_shape(x.shape[1:])))
-    params, route = program.ready(params, x.dtype), program.route(shared)
+    params, route = program.settled(program.ready(params, x.dtype)), program.route(shared)
     size = route.inputs_at_once(x.shape[1:])
     groups = parallel.slices(len(x), size)
     rows_at_once, most = route.rows_at_once(x.shape[1:]), at_most(size, outputs)

@@ -10,6 +10,7 @@ and masked, because a 32 x 32 -> 64 bit product is what the generator is made of
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -59,6 +60,60 @@ def _philox_lanes(c, k0, k1):
         c[l], c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = _philox(c0, c1, c2, c3, k0, k1)
 
 
+class Bits(NamedTuple):
+    """What LANES blocks of 128 Bernoulli units are drawn for, in, and into."""
+
+    block_of: np.ndarray  # (LANES,) int64: which block of its example,
+    example_of: np.ndarray  # uint64: which example,
+    pass_of: np.ndarray  # and which pass each lane draws
+    c: np.ndarray  # Philox's words
+    z: np.ndarray  # a bit a unit,
+    undecided: np.ndarray  # and whether it is not known yet
+    spread: np.ndarray  # z, a byte a unit, eight to a word: 128 LANES of them
+
+
+@njit(nogil=True, cache=True)
+def bits_room():
+    """Lanes that draw block 0 of example 0 in pass 0."""
+    return Bits(np.zeros(LANES, np.int64), np.zeros(LANES, np.uint64), np.zeros(LANES, np.uint64), np.empty(4 * LANES, np.uint64),
+                np.empty(4 * LANES, np.uint64), np.empty(4 * LANES, np.uint64), np.empty(16 * LANES, np.uint64))
+
+
+@njit(nogil=True, cache=True)
+def bernoulli_lanes(digits, layer, key, units, room):
+    """room.spread = z of LANES blocks, as `bernoulli` says; `units`: of an example in all."""
+    block_of, example_of, pass_of, c, z, undecided, spread = room
+    words = 1 if units <= 32 else 2 if units <= 64 else 4  # of a call, for one digit of all units
+    for l in range(LANES):
+        for word in range(words):
+            there = min(max(units - 128 * block_of[l] - 32 * word, 0), 32)  # units that do not exist need not be decided
+            z[word * LANES + l], undecided[word * LANES + l] = 0, LOW >> np.uint64(32 - there)
+    for i in range(digits.shape[0]):
+        part = i * words % 4 * LANES  # where this digit's words begin in c
+        if part == 0:
+            for l in range(LANES):
+                c[l] = np.uint64(block_of[l]) * DIGITS + np.uint64(i * words // 4)
+                c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = example_of[l], layer, pass_of[l]
+            _philox_lanes(c, key[0], key[1])
+        left = np.uint64(0)
+        for l in range(words * LANES):
+            zero = undecided[l] & (c[part + l] ^ LOW)  # undecided units whose bit is 0
+            if digits[i]:
+                z[l] |= zero  # r < digit
+                undecided[l] &= c[part + l]
+            else:
+                undecided[l] = zero  # those whose bit is 1 have r > digit and stay 0
+            left |= undecided[l]
+        if left == 0:
+            break
+    for l in range(LANES):
+        for word in range(words):
+            for part in range(4):
+                # Eight bits to eight bytes: copy them into every byte, keep bit j of byte j, and make what is left of it a 1.
+                bits = ((z[word * LANES + l] >> np.uint64(8 * part)) & BYTE) * EVERY_BYTE & DIAGONAL
+                spread[16 * l + 4 * word + part] = ((bits + CARRY) >> SEVEN) & EVERY_BYTE
+
+
 @njit(nogil=True, cache=True)
 def bernoulli(digits, examples, passes, layer, key, out):
     """out[n, j] = 1 if U < keep else 0, with U = 0.r1 r2 r3 ... a random binary fraction: exactly Bernoulli(keep).
@@ -78,50 +133,21 @@ def bernoulli(digits, examples, passes, layer, key, out):
     """
     rows, units = out.shape
     blocks = (units + 127) // 128
-    words = 1 if units <= 32 else 2 if units <= 64 else 4  # of a call, for one digit of all units
-    c, z, undecided = np.empty(4 * LANES, np.uint64), np.empty(4 * LANES, np.uint64), np.empty(4 * LANES, np.uint64)
-    spread = np.empty(16 * LANES, np.uint64)  # LANES blocks of 128 units, a byte each, eight to a word
-    spread_bytes = spread.view(np.uint8)
-    row_of, block_of, n, block = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64), 0, 0
+    room, row_of = bits_room(), np.zeros(LANES, np.int64)
+    example_of, pass_of, block_of, bytes_ = room.example_of, room.pass_of, room.block_of, room.spread.view(np.uint8)
+    n, block = 0, 0
     for first in range(0, rows * blocks, LANES):
         lanes = min(LANES, rows * blocks - first)  # the others repeat what they drew before
         for l in range(lanes):
-            row_of[l], block_of[l] = n, block
+            row_of[l], block_of[l], example_of[l], pass_of[l] = n, block, examples[n], passes[n]
             block += 1
             if block == blocks:
                 n, block = n + 1, 0
-        for l in range(LANES):
-            for word in range(words):
-                there = min(max(units - 128 * block_of[l] - 32 * word, 0), 32)  # units that do not exist need not be decided
-                z[word * LANES + l], undecided[word * LANES + l] = 0, LOW >> np.uint64(32 - there)
-        for i in range(digits.shape[0]):
-            part = i * words % 4 * LANES  # where this digit's words begin in c
-            if part == 0:
-                for l in range(LANES):
-                    c[l] = np.uint64(block_of[l]) * DIGITS + np.uint64(i * words // 4)
-                    c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = examples[row_of[l]], layer, passes[row_of[l]]
-                _philox_lanes(c, key[0], key[1])
-            left = np.uint64(0)
-            for l in range(words * LANES):
-                zero = undecided[l] & (c[part + l] ^ LOW)  # undecided units whose bit is 0
-                if digits[i]:
-                    z[l] |= zero  # r < digit
-                    undecided[l] &= c[part + l]
-                else:
-                    undecided[l] = zero  # those whose bit is 1 have r > digit and stay 0
-                left |= undecided[l]
-            if left == 0:
-                break
-        for l in range(LANES):
-            for word in range(words):
-                for part in range(4):
-                    # Eight bits to eight bytes: copy them into every byte, keep bit j of byte j, and make what is left of it a 1.
-                    bits = ((z[word * LANES + l] >> np.uint64(8 * part)) & BYTE) * EVERY_BYTE & DIAGONAL
-                    spread[16 * l + 4 * word + part] = ((bits + CARRY) >> SEVEN) & EVERY_BYTE
+        bernoulli_lanes(digits, layer, key, units, room)
         for l in range(lanes):
             at = 128 * block_of[l]
             count = min(units - at, 128)
-            row, drawn = out[row_of[l], at:at + count], spread_bytes[128 * l:128 * l + count]
+            row, drawn = out[row_of[l], at:at + count], bytes_[128 * l:128 * l + count]
             for j in range(count):
                 row[j] = drawn[j]
 
@@ -198,7 +224,40 @@ def _turned(words, mean, r, quarter, first, second):
         second[l] = mean + signed * (cos if odd else sin)
 
 
+class Normals(NamedTuple):
+    """What LANES blocks of four normal units are drawn in: lane l's are first[l], second[l], first[LANES + l], second[LANES + l]."""
+
+    c: np.ndarray  # (4 LANES,) uint64: the counters, word by word; drawn over
+    radii: np.ndarray  # (PAIRS,) uint32, words,
+    angles: np.ndarray
+    r: np.ndarray  # float32, and as bits
+    bits: np.ndarray
+    near: np.ndarray
+    whole: np.ndarray  # int32
+    first: np.ndarray  # float32
+    second: np.ndarray
+
+
+@njit(nogil=True, cache=True)
+def normal_room():
+    r = np.empty(PAIRS, f32)
+    return Normals(np.zeros(4 * LANES, np.uint64), np.empty(PAIRS, np.uint32), np.empty(PAIRS, np.uint32), r, r.view(i32),
+                   np.empty(PAIRS, f32), np.empty(PAIRS, i32), np.empty(PAIRS, f32), np.empty(PAIRS, f32))
+
+
 @njit(nogil=True, cache=True, error_model="numpy")  # a division that may raise is not a vector instruction
+def normal_lanes(mean, std, key, room):
+    """room.first, room.second = numbers of N(mean, std^2), float32, at the counters room.c: `gaussian32` says which."""
+    c, radii, angles, r, bits, near, whole, first, second = room
+    _philox_lanes(c, key[0], key[1])
+    for l in range(LANES):
+        radii[l], angles[l] = c[l], c[LANES + l]
+        radii[LANES + l], angles[LANES + l] = c[2 * LANES + l], c[3 * LANES + l]
+    _radii(radii, std, r, bits, near, whole)
+    _turned(angles, mean, r, whole, first, second)
+
+
+@njit(nogil=True, cache=True)
 def gaussian32(mean, std, examples, passes, layer, key, out):
     """`gaussian` for out (B, units) float32; mean and std float32.
 
@@ -207,10 +266,8 @@ def gaussian32(mean, std, examples, passes, layer, key, out):
         out[n, 4 block : 4 block + 4] = *pair(a, b), *pair(c, d)        # pair: of gaussian
     """
     rows, units = out.shape
-    blocks, flat = (units + 3) // 4, out.reshape(-1)
-    c, radii, angles = np.zeros(4 * LANES, np.uint64), np.empty(PAIRS, np.uint32), np.empty(PAIRS, np.uint32)
-    r, near, first, second = np.empty((4, PAIRS), f32)
-    bits, room = r.view(i32), np.empty(PAIRS, i32)
+    blocks, flat, room = (units + 3) // 4, out.reshape(-1), normal_room()
+    c, first, second = room.c, room.first, room.second
     at, left, n, block = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64), 0, 0
     for start in range(0, rows * blocks, LANES):
         lanes = min(LANES, rows * blocks - start)  # the others draw for nobody
@@ -220,12 +277,7 @@ def gaussian32(mean, std, examples, passes, layer, key, out):
             block += 1
             if block == blocks:
                 n, block = n + 1, 0
-        _philox_lanes(c, key[0], key[1])
-        for l in range(LANES):
-            radii[l], angles[l] = c[l], c[LANES + l]
-            radii[LANES + l], angles[LANES + l] = c[2 * LANES + l], c[3 * LANES + l]
-        _radii(radii, std, r, bits, near, room)
-        _turned(angles, mean, r, room, first, second)
+        normal_lanes(mean, std, key, room)
         for l in range(lanes):
             i = at[l]
             if left[l] >= 4:

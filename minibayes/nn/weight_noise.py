@@ -56,7 +56,7 @@ class Weights(Place):
         if none(z):
             return linear(x, M) + b, (x, z, None)
         W = weights(layer, M, z)                                        # M o z_n       (B, K, D)
-        y = x.reshape(len(x), -1, x.shape[-1]) @ W.transpose(0, 2, 1)   # W_n x_n       (B, P, K)
+        y = x.reshape(len(W), -1, x.shape[-1]) @ W.transpose(0, 2, 1)   # W_n x_n       (B, P, K)
         return y.reshape(*x.shape[:-1], len(M)) + b, (x, z, W)
 
     def backward(self, layer: Layer, params: dict, cache: tuple, df: np.ndarray) -> tuple:
@@ -64,7 +64,7 @@ class Weights(Place):
         x, z, W = cache
         if none(z):
             return linear(df, M.T), {"M": outer(df, x), "b": total(df)}
-        deltas, rows = df.reshape(len(df), -1, len(M)), x.reshape(len(x), -1, x.shape[-1])
+        deltas, rows = df.reshape(len(W), -1, len(M)), x.reshape(len(W), -1, x.shape[-1])   # W: B, or 1 for all
         dW = deltas.transpose(0, 2, 1) @ rows                           # delta_n x_n^T     (B, K, D)
         dM, dz = dW, dW                                                 # W_n = M + z_n
         if not layer.noise.additive:

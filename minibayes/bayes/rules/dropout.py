@@ -16,7 +16,7 @@ from .. import kl
 from ..prior import Normal
 
 
-@kl.rule(Delta, Normal, pure_decay=True)
+@kl.rule(Delta, Normal, pure_decay=True, by_weight=True)
 def without_noise(q: kl.Q, prior: Normal) -> kl.Part:
     """l^2/2 ||w||^2."""
     return expected_log_p(q, prior, 1.0, "")

@@ -26,7 +26,7 @@ from . import loguniform
 from .variational import note
 
 
-@kl.rule(nn.MeanField, Normal)
+@kl.rule(nn.MeanField, Normal, by_weight=True)
 def under_normal(q: kl.Q, prior: Normal) -> kl.Part:
     """sum of 1/2 (l^2 (m^2 + s^2) - 1 - log(l^2 s^2)), its constant apart."""
     l, log_std = prior.of(q.name), q.phi["log_std"].astype(np.float64)
@@ -46,7 +46,7 @@ def constant(l: float) -> float:
     return -0.5 - math.log(l)
 
 
-@kl.rule(nn.MeanField, LogUniform)
+@kl.rule(nn.MeanField, LogUniform, by_weight=True)
 def under_log_uniform(q: kl.Q, prior: LogUniform) -> kl.Part:
     """One KL(alpha) for each weight, alpha = s^2/m^2, and its derivatives in m and log s."""
     m, = (a.astype(np.float64) for a in q.params.values())

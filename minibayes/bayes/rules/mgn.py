@@ -42,14 +42,14 @@ def constant(q: kl.Q, prior: Normal, log_alpha: float = 0.0) -> float | None:
     return -rays * (0.5 + math.log(prior.of(q.name)) + log_alpha / 2) if alone else None
 
 
-@kl.rule(nn.Gaussian, Normal)
+@kl.rule(nn.Gaussian, Normal, by_weight=True)
 def mgn(q: kl.Q, prior: Normal) -> kl.Part:
     """l^2/2 (1 + variance) ||m||^2 - log ||m|| for each ray m; log variance is a constant, and part of C."""
     return expected_log_p(q, prior, 1 + q.noise.variance, "(1 + variance)", (entropy_along_the_ray(q),),
                           constant(q, prior, math.log(q.noise.variance)))
 
 
-@kl.rule(nn.LearnedGaussian, Normal)
+@kl.rule(nn.LearnedGaussian, Normal, by_weight=True)
 def learned(q: kl.Q, prior: Normal) -> kl.Part:
     """For each ray l^2/2 (1 + alpha) ||m||^2 - log ||m|| - 1/2 log alpha.
 

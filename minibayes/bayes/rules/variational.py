@@ -18,20 +18,20 @@ from . import loguniform
 FORMULA = "sum over rays of E log|z| - 1/2 log alpha + C"
 
 
-@kl.rule(nn.Delta, LogUniform)
+@kl.rule(nn.Delta, LogUniform, by_weight=True)
 def outside(q: kl.Q, prior: LogUniform) -> kl.Part:
     """0: left alone."""
     return kl.Part()
 
 
-@kl.rule(nn.Gaussian, LogUniform)
+@kl.rule(nn.Gaussian, LogUniform, by_weight=True)
 def fixed(q: kl.Q, prior: LogUniform) -> kl.Part:
     """A number that nothing learned changes."""
     value, _ = loguniform.FORMS[prior.kl](np.array(1 / math.sqrt(2 * q.noise.variance)))
     return kl.Part({}, (kl.Term("alpha", len(q.rays()) * float(value), {}, FORMULA, note(prior)),))
 
 
-@kl.rule(nn.LearnedGaussian, LogUniform)
+@kl.rule(nn.LearnedGaussian, LogUniform, by_weight=True)
 def learned(q: kl.Q, prior: LogUniform) -> kl.Part:
     """One KL(alpha) for each ray, and its derivative in log alpha."""
     log_alpha = q.phi["log_alpha"].astype(np.float64)

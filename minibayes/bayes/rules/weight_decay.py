@@ -18,9 +18,9 @@ from ..prior import WeightDecay
 from .dropout import expected_log_p
 
 
-@kl.rule(nn.Delta, WeightDecay, pure_decay=True)
+@kl.rule(nn.Delta, WeightDecay, pure_decay=True, by_weight=True)
 @kl.rule(nn.Bernoulli, WeightDecay, pure_decay=True)
-@kl.rule(nn.Gaussian, WeightDecay, pure_decay=True)
+@kl.rule(nn.Gaussian, WeightDecay, pure_decay=True, by_weight=True)
 def alone(q: kl.Q, prior: WeightDecay) -> kl.Part:
     """l^2/2 E[z^2] ||m||^2 for each ray m."""
     return expected_log_p(q, prior, q.moments[1], "E[z^2]" if q.noise.random else "")

@@ -1,0 +1,129 @@
+"""A dense layer at the place Local in a wide step (wide.py): Var[z], C^2, their gradients and the KL, row by row.
+
+The law of W, the gradients of M and of log Var[z] and those of the KL are as long as M each. Each is made of the
+rows that a task takes, and used while they are in cache; of the law alone all is kept, for the way back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from .. import kernels
+from ..nn.learned import LearnedGaussian
+from ..nn.optimizers import SGD, Adam
+from .local_stage import LOGS, LocalStage, squares, variance
+from .sets import Sets
+from .stages import Tree, in_rows
+from .wide_stack import Now, Room
+
+BLOCK = 2**16  # numbers of M that a task takes to update, about: they, the gradients and the KL's float64 in cache
+
+
+def sgd(optimizer: SGD, dtype: np.dtype, old: dict, new: dict, step: int) -> tuple:
+    """(kernel, arrays before the rate, constants behind it, arrays behind those)."""
+    return kernels.sgd, [old["v"]], [dtype.type(optimizer.momentum)], [new["theta"], new["v"]]
+
+
+def adam(optimizer: Adam, dtype: np.dtype, old: dict, new: dict, step: int) -> tuple:
+    return (kernels.adam, [old["m"], old["s"]], list(optimizer.constants(dtype.type, step)),
+            [new["theta"], new["m"], new["s"]])
+
+
+FLAT: dict[type, Callable] = {SGD: sgd, Adam: adam}
+
+
+class WideLocal:
+    """A LocalStage, with what it keeps of a batch."""
+
+    def __init__(self, stage: LocalStage, batch: int, sets: Sets):
+        self.stage, self.sets, self._room = stage, sets, Room()
+        layer, dtype = stage.layer, sets.dtype
+        self.phi = LOGS[type(layer.noise)] if layer.noise.learned else None     # (name, power)
+        self.x, self.x2 = np.empty((2, batch, layer.n_in), dtype)
+        self.f, self.half, self.d = np.empty((3, batch, layer.n_out), dtype)
+        self.V = np.empty((layer.n_out, layer.n_in) if self.phi else (1, 1), dtype)
+        self.C2 = self.V if layer.noise.additive else np.empty((layer.n_out, layer.n_in), dtype)
+
+    @staticmethod
+    def takes(stage: LocalStage, by_rows: tuple) -> bool:
+        """Whether all that is learned has rows: no number that many weights share."""
+        noise = stage.layer.noise
+        return stage.name in by_rows and not (type(noise) is LearnedGaussian and noise.per == "layer")
+
+    @staticmethod
+    def numbers(stage: LocalStage) -> int:
+        return 2 * stage.layer.n_in + 3 * stage.layer.n_out
+
+    def forward(self, params: Tree, x: np.ndarray, z: dict, divide: Callable) -> tuple:
+        layer, own, B = self.stage.layer, params[self.stage.name], len(x)
+        M, phi, e = own["M"], layer.phi(own), in_rows(z[self.stage.name], x.dtype)
+        self.x[:B] = x
+        np.multiply(x, x, out=self.x2[:B])
+        if not self.phi:
+            self.V[...] = variance(layer.noise, phi, x.dtype)
+
+        def columns(start, stop, f, half):
+            rows, V = slice(start, stop), self.V
+            if self.phi:
+                V = variance(layer.noise, {self.phi[0]: phi[self.phi[0]][rows]}, x.dtype, out=self.V[rows])
+            if not layer.noise.additive:
+                squares(layer.noise, M[rows], V, out=self.C2[rows])
+            kernels.local_columns(self.x[:B], self.x2[:B], M, self.C2, own["b"], self.stage.rise, e, start, stop, f, half)
+
+        divide(columns, len(M), 2 * M.shape[1] * B, self.f[:B], self.half[:B])
+        return self.f[:B], M
+
+    def backward(self, M: np.ndarray, dx: np.ndarray, first: bool, divide: Callable, work: Callable) -> np.ndarray:
+        """As WideStack's; d and g = dL/dS^2 are kept."""
+        B, D, name = len(dx), M.shape[1], self.stage.name
+        d, g = self.d[:B], self.half[:B]
+        d[...] = dx
+        kernels.times_slope(d.reshape(-1), self.f[:B].reshape(-1), self.stage.rise)
+        np.multiply(d, g, out=g)
+        room, down = (work((name, what), (0 if first else B, D), dx.dtype) for what in ("room", "dx"))
+        if not first:
+            delta = partial(kernels.local_delta_columns, d, g, self.x[:B], M, self.C2)
+            divide(delta, D, 2 * len(M) * B, room, down)
+        return down
+
+    def updates(self) -> list[Callable]:
+        K, D = self.stage.layer.n_out, self.stage.layer.n_in
+        size = max(1, BLOCK // D)
+        return [partial(self._update, k, min(k + size, K)) for k in range(0, K, size)]
+
+    def _update(self, start, stop, now: Now):
+        name, layer, rows = self.stage.name, self.stage.layer, slice(start, stop)
+        R, D = stop - start, layer.n_in
+        own = [param for param in ("M", self.phi and self.phi[0], "b") if param]
+        at = {param: self.sets.places[name, param] for param in own}
+        theta = {param: self._rows(now.turn[0]["theta"], i, rows) for param, i in at.items()}
+        room = self._room(2 * R * D + R, dtype=self.sets.dtype)
+        gM, gphi, gb = room[:R * D].reshape(R, D), room[R * D:2 * R * D].reshape(R, D), room[2 * R * D:]
+        w = self.V[rows] if self.phi else self.V[:0, :0]                         # dVar[z]/dphi, but for the power
+        kernels.local_gradient(self.d[:now.batch, rows], self.half[:now.batch, rows], self.x[:now.batch],
+                               self.x2[:now.batch], 0, R, theta["M"], self.V[rows] if self.phi else self.V, w,
+                               layer.noise.additive, gM, gphi, gb)
+        decay, penalty, rest = now.kl(name, theta)
+        kernel, slots, constants, outs = FLAT[type(self.sets.optimizer)](self.sets.optimizer, self.sets.dtype,
+                                                                         *now.turn, now.step)
+        for param, g in {"M": gM, "b": gb, **({self.phi[0]: gphi} if self.phi else {})}.items():
+            if param in ("M", "b"):
+                factor = decay[name].get(param, 0.0)
+                g += g.dtype.type(factor) * theta[param]
+                penalty += factor * float(kernels.square_sum(theta[param].reshape(-1))) / 2
+            elif self.phi[1] != 1:
+                g *= g.dtype.type(self.phi[1])
+            if param in rest.get(name, {}):
+                g += rest[name][param]
+            flat = [self._rows(a, at[param], rows).reshape(-1) for a in (*slots, *outs)]
+            kernel(theta[param].reshape(-1), g.reshape(-1), *flat[:len(slots)], now.rates[at[param]], *constants,
+                   *flat[len(slots):])
+        return penalty
+
+    def _rows(self, flat, i, rows):
+        """Some rows of the i-th parameter, in an array that has all end to end."""
+        shape = self.sets.leaves[i][2]
+        return flat[self.sets.bounds[i]:self.sets.bounds[i + 1]].reshape(shape)[rows]
