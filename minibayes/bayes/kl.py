@@ -223,8 +223,11 @@ def split(net: Network, params: Mapping, prior: Prior, num_data: float = 1) -> t
         for term in (term for part in found for term in part.terms):
             rest += term.value / num_data
             for p, g in term.grads.items():
-                g, dtype, group = g / num_data, params[name][p].dtype, grads.setdefault(name, {})
-                g = g if isinstance(g, Along) and g.factors.dtype == dtype else np.asarray(g, dtype)
+                dtype, group = params[name][p].dtype, grads.setdefault(name, {})
+                if isinstance(g, Along) and g.factors.dtype == dtype:
+                    g = g / num_data
+                else:
+                    g = np.divide(g, num_data, dtype=dtype, casting="same_kind")
                 group[p] = np.add(group[p], g) if p in group else g
     return decay, rest, grads
 

@@ -278,6 +278,11 @@ def gaussian32(mean, std, examples, passes, layer, key, out):
             if block == blocks:
                 n, block = n + 1, 0
         normal_lanes(mean, std, key, room)
+        if units % 4 == 0 and lanes == LANES:  # then they are all in a row
+            here = flat[4 * start:4 * (start + LANES)]
+            for l in range(LANES):
+                here[4 * l], here[4 * l + 1], here[4 * l + 2], here[4 * l + 3] = first[l], second[l], first[LANES + l], second[LANES + l]
+            continue
         for l in range(lanes):
             i = at[l]
             if left[l] >= 4:
@@ -296,17 +301,32 @@ def uniform(examples, passes, layer, key, out):
 
     23 bits, which float32 holds exactly together with the half; for float64 outputs (words 2i and 2i + 1, 52 bits of the two), two a call.
     """
-    units, per_call = out.shape[1], 4 if out.itemsize == 4 else 2
-    for n in range(out.shape[0]):
-        for block in range((units + per_call - 1) // per_call):
-            a, b, c, d = _philox(np.uint64(block), examples[n], layer, passes[n], key[0], key[1])
-            first = per_call * block
+    (rows, units), per_call = out.shape, 4 if out.itemsize == 4 else 2
+    blocks, flat = (units + per_call - 1) // per_call, out.reshape(-1)
+    c, u = np.zeros(4 * LANES, np.uint64), np.empty(4 * LANES, out.dtype)
+    at, left, n, block = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64), 0, 0
+    for start in range(0, rows * blocks, LANES):
+        lanes = min(LANES, rows * blocks - start)  # the others draw for nobody
+        for l in range(lanes):
+            at[l], left[l] = n * units + per_call * block, units - per_call * block
+            c[l], c[LANES + l], c[2 * LANES + l], c[3 * LANES + l] = np.uint64(block), examples[n], layer, passes[n]
+            block += 1
+            if block == blocks:
+                n, block = n + 1, 0
+        _philox_lanes(c, key[0], key[1])
+        for l in range(LANES):
             if per_call == 4:
-                words = (a, b, c, d)
-                for i in range(min(4, units - first)):
-                    out[n, first + i] = (np.float64(words[i] >> np.uint64(9)) + 0.5) / 8388608.0
+                for i in range(4):
+                    u[4 * l + i] = (np.float64(np.int64(c[i * LANES + l] >> np.uint64(9))) + 0.5) / 8388608.0
             else:
-                high, low = (a, c), (b, d)
-                for i in range(min(2, units - first)):
-                    bits = (high[i] << np.uint64(20)) | (low[i] >> np.uint64(12))
-                    out[n, first + i] = (np.float64(bits) + 0.5) / 4503599627370496.0
+                for i in range(2):
+                    bits = (c[2 * i * LANES + l] << np.uint64(20)) | (c[(2 * i + 1) * LANES + l] >> np.uint64(12))
+                    u[2 * l + i] = (np.float64(np.int64(bits)) + 0.5) / 4503599627370496.0
+        if units % per_call == 0:  # then they are all in a row
+            here = flat[per_call * start:per_call * (start + lanes)]
+            for i in range(len(here)):
+                here[i] = u[i]
+            continue
+        for l in range(lanes):
+            for i in range(min(per_call, left[l])):
+                flat[at[l] + i] = u[per_call * l + i]

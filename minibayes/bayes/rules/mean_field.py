@@ -29,15 +29,15 @@ from .variational import note
 @kl.rule(nn.MeanField, Normal, by_weight=True)
 def under_normal(q: kl.Q, prior: Normal) -> kl.Part:
     """sum of 1/2 (l^2 (m^2 + s^2) - 1 - log(l^2 s^2)), its constant apart."""
-    l, log_std = prior.of(q.name), q.phi["log_std"].astype(np.float64)
+    l, log_std = prior.of(q.name), q.phi["log_std"]                     # in its own precision, the sum in float64
     value, slope = of_std(l, log_std)
-    term = kl.Term("std", float(value.sum()), {"log_std": slope}, "sum of l^2/2 s^2 - log s")
+    term = kl.Term("std", float(value.sum(dtype=np.float64)), {"log_std": slope}, "sum of l^2/2 s^2 - log s")
     return kl.Part({p: kl.Decay(l**2, "l^2") for p in q.params}, (term,), log_std.size * constant(l))
 
 
 def of_std(l: float, log_std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(l^2/2 s^2 - log s, its derivative in log s), number by number."""
-    spread = l**2 * np.exp(2 * log_std)                                 # l^2 s^2
+    spread = np.exp(2 * log_std) * l**2                                 # l^2 s^2
     return spread / 2 - log_std, spread - 1
 
 
