@@ -165,12 +165,12 @@ class Run:
         objective, wide, B = self.fast, self._wide, len(rows)
         x, y, eps = joined(pool(lambda cut: self.batch(rows[cut], objective.net), cuts))
         with quiet():
-            nll, _ = objective.data_term(state.params, x, y, eps, B, net=wide.through(pool))
+            nll, grads = objective.data_term(state.params, x, y, eps, B, net=wide.through(pool))
         kl_factor = self.kl_factor.at(state.step)
         others = {name: group for name, group in state.params.items() if name not in wide.own_kl}
         decay, rest, slopes = objective.kl_split(others, kl_factor)
         updates, params, optimizer = wide.begin(
-            state.params, state.optimizer, B, decay, slopes,
+            state.params, state.optimizer, B, grads, decay, slopes,
             lambda name, rows: objective.kl_split({name: rows}, kl_factor))
         kl_value = objective.kl_of(state.params, sum(pool(call, updates)) + rest, kl_factor)
         return objective.terms_of([nll], B, kl_value, kl_factor), params, optimizer

@@ -98,11 +98,33 @@ class Halved(nn.SGD):
         return super().update(params, {n: {p: a / 2 for p, a in g.items()} for n, g in grads.items()}, state, out)
 
 
-def test_it_takes_stacks_of_dense_layers_with_noise_that_does_not_learn(monkeypatch):
+LEARNED = [(nn.Concrete(0.5), bayes.Prior(2.0)), (nn.LearnedGaussian(0.4, per="unit"), bayes.LogUniform()),
+           (nn.LearnedGaussian(0.4), bayes.Prior(2.0)), (nn.Times(nn.Bernoulli(0.7), nn.LearnedGaussian(0.4)), bayes.Prior(2.0))]
+
+
+@pytest.mark.parametrize(("noise", "prior"), LEARNED, ids=repr)
+@pytest.mark.parametrize("optimizer", [nn.SGD(0.1, momentum=0.9, policy="inv"), nn.Adam(0.01)], ids=repr)
+def test_noise_that_learns(noise, prior, optimizer):
+    """Before the first layer, and between others; what it learns is updated beside M and b, in the plain step's way."""
+    net = nn.Network(a=nn.Dense(20, 33, noise=noise), r=nn.ReLU(), b=nn.Dense(33, 17, noise=nn.Bernoulli(0.5)), s=nn.Tanh(),
+                     c=nn.Dense(17, 9, noise=noise), t=nn.ReLU(), d=nn.Dense(9, 4))
+    if isinstance(prior, bayes.LogUniform):  # which has no rule for dropout
+        net = nn.Network(a=net.layers["a"], r=nn.ReLU(), c=nn.Dense(33, 4, noise=noise))
+    assert taken(net, optimizer)
+    fits = [BayesianNetwork(net, prior) for _ in range(3)]
+    for model, options in zip(fits, ({"threads": 1}, {"threads": 3}, {"plain": True}), strict=True):
+        model.fit(X, Y, epochs=2, batch_size=64, optimizer=optimizer, dtype=np.float64, kl_factor=0.7, **options)
+    one, three, plain = fits
+    for n, p, a in leaves(plain.params):
+        np.testing.assert_allclose(one.params[n][p], a, rtol=1e-8, atol=1e-10)
+        assert np.array_equal(one.params[n][p], three.params[n][p])
+    assert one.history[-1]["loss"] == pytest.approx(plain.history[-1]["loss"], rel=1e-10)
+
+
+def test_it_takes_stacks_of_dense_layers(monkeypatch):
     dense = nn.Dense(20, 4)
     assert taken(nn.Network(a=dense)) and taken(nn.Network(a=nn.Dense(20, 6), r=nn.ReLU(), b=nn.Dense(6, 4, noise=nn.Gaussian())))
     assert not taken(nn.Network(a=dense), Halved(0.1))
-    assert not taken(nn.Network(a=nn.Dense(20, 4, noise=nn.Concrete(0.5))))
     assert not taken(nn.Network(a=nn.Dense(20, 4, noise=nn.Bernoulli(0.5), place=nn.Weights())))
     assert not taken(nn.Network((6, 6, 1), c=nn.Conv2d(1, 2, 3), f=nn.Flatten(), a=nn.Dense(32, 4)))
     assert not taken(nn.Network((5, 20), a=nn.Dense(20, 4)))  # each step of a sequence

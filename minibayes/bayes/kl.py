@@ -27,7 +27,6 @@ from ..floats import usual
 from ..nn.layers import Layer
 from ..nn.network import Network
 from ..nn.noise import Delta, Noise
-from ..nn.weight_noise import Local, Weights
 from .along import Along
 from .prior import Prior
 
@@ -134,32 +133,29 @@ def _named(form):
 def check(net: Network, prior: Prior) -> None:
     """An error if the KL of some layer is not known."""
     for name, layer in net.layers.items():
-        inside, outside = _split(layer)
-        if inside or outside:
+        for noise, _ in _sides(layer):
             prior.check(name)
-        for noise, params in ((layer.noise, inside), (Delta(), outside)):
-            if params:
-                find(noise, prior)
+            find(noise, prior)
 
 
 def pure_decay(net: Network, prior: Prior) -> bool:
     """Whether the KL is a weight decay that no parameter changes: see `rule`."""
-    return all((noise.form, type(prior)) in _pure for layer in net.layers.values()
-               for noise, params in zip((layer.noise, Delta()), _split(layer), strict=True) if params)
+    return all((noise.form, type(prior)) in _pure
+               for layer in net.layers.values() for noise, _ in _sides(layer))
 
 
 def by_weight(layer: Layer, prior: Prior) -> bool:
     """Whether a layer has a z for each weight, and a KL that is a sum over weights: see `rule`."""
-    return layer.noisy and type(layer.place) in (Local, Weights) and all(
-        (noise.form, type(prior)) in _by_weight
-        for noise, params in zip((layer.noise, Delta()), _split(layer), strict=True) if params)
+    return layer.noisy and layer.place.by_weight and all(
+        (noise.form, type(prior)) in _by_weight for noise, _ in _sides(layer))
 
 
-def _split(layer):
-    """The names of the weights inside and outside the noise."""
+def _sides(layer):
+    """[(noise, names of the weights inside), (Delta(), names of those outside)], without an empty side."""
     names = list(layer.param_shapes())
     inside = [p for p in names if layer.noisy and p in layer.noisy_params]
-    return inside, [p for p in names if p not in inside]
+    both = (layer.noise, inside), (Delta(), [p for p in names if p not in inside])
+    return [(noise, own) for noise, own in both if own]
 
 
 def parts(net: Network, params: Mapping, prior: Prior) -> dict:
@@ -167,11 +163,10 @@ def parts(net: Network, params: Mapping, prior: Prior) -> dict:
     out = {}
     for name, group in params.items():
         layer, out[name] = net.layers[name], []
-        for noise, names in zip((layer.noise, Delta()), _split(layer), strict=True):
-            if names:
-                phi = layer.phi(group) if noise is layer.noise else {}
-                q = Q(name, layer, noise, {p: group[p] for p in names}, phi)
-                out[name].append(find(noise, prior)(q, prior))
+        for noise, names in _sides(layer):
+            phi = layer.phi(group) if noise is layer.noise else {}
+            q = Q(name, layer, noise, {p: group[p] for p in names}, phi)
+            out[name].append(find(noise, prior)(q, prior))
     return out
 
 
@@ -186,11 +181,11 @@ def named(net: Network, params: Mapping, prior: Prior) -> dict:
     out = {}
     for name, found in parts(net, params, prior).items():
         group = params[name]
-        inside, _ = _split(net.layers[name])
+        outside = dict(_sides(net.layers[name])[::-1]).get(Delta(), ())
         out[name] = []
         for p, d in sorted(decays(found).items(), key=lambda item: list(group).index(item[0])):
             half = d.factor / 2 * float(np.vdot(group[p], group[p]))
-            note = "outside the noise" if net.layers[name].noisy and p not in inside else ""
+            note = "outside the noise" if net.layers[name].noisy and p in outside else ""
             out[name].append(Term(p, half, {}, f"{d.formula or 'factor'}/2 ||{p}||^2", note))
         out[name] += [term for part in found for term in part.terms]
     return out

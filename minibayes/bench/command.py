@@ -47,7 +47,7 @@ def candidates(threads: int, quick: bool) -> dict:
     return rows
 
 
-MORE = {"atlas": atlas, "sequences": sequences, "techniques": techniques}  # what --all adds: the nets of a file each
+MORE = {"atlas": atlas, "sequences": sequences, "techniques": techniques}  # what --all adds: a file each
 
 PEERS = {  # row here: names there (the fastest counts), unit count
     "train": (("train", "train channels-last"), 10),

@@ -1,6 +1,6 @@
 """The same networks, batches, noise positions and arithmetic in PyTorch eager, in a process of their own.
 
-Run as a script with the number of threads, and the name of a file such as "atlas" for the nets in it, it prints
+Run as a script with the number of threads, and the name of a file such as "atlas" for its nets, it prints
 "ready" or why it cannot, then answers each line NAME on stdin with the seconds that the work of that name
 took. A separate process keeps its threads from spinning while ours work. PyTorch is no dependency of
 minibayes.

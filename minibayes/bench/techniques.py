@@ -1,15 +1,15 @@
-"""One perceptron under every kind of q: a training step and an MC pass of each, beside the same arithmetic in PyTorch.
+"""One perceptron under every kind of q: a training step and an MC pass of each, beside the same in PyTorch.
 
-784-800-800-10 with ReLU, batch 64, SGD with momentum; a prediction of 64 inputs. In PyTorch each layer is written
-as one would from its paper, with what does not change between passes computed once; its KL too, with the weight
-decay left to the optimizer:
+784-800-800-10 with ReLU, batch 64, SGD with momentum; a prediction of 64 inputs. In PyTorch each layer is
+written as one would from its paper, with what does not change between passes computed once; its KL too, with
+the weight decay left to the optimizer:
 
     dropout                Bernoulli masks on inputs
     DropConnect            a mask (B, K, D) in memory, times M, times x       here: drawn where it is used
     Gaussian DropConnect   the same, normal
     mean field             local reparameterisation: x M^T + sqrt(x^2 (s^2)^T) e, and 1/2 l^2 s^2 - log s
     sparse                 the same, and Molchanov's fit of the KL             here: the KL itself
-    variational            (1 + sqrt(alpha) e) x, an alpha for each input, and that fit      here: the KL itself
+    variational            (1 + sqrt(alpha) e) x, an alpha for each input, and that fit  here: the KL itself
     concrete               sigmoid((logit keep + logit u)/t) x, and its KL, in which ||M||^2 is
 """
 
@@ -68,7 +68,8 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 def here(row: Row, threads: int) -> dict[str, Callable]:
     steps, passes = row.counts[0]
     optimizer, (x, y) = nn.SGD(0.001, momentum=0.9), data()
-    return {"train": work.Training(net(row), x, y, Categorical(), optimizer, BATCH, steps, threads, row.prior),
+    training = work.Training(net(row), x, y, Categorical(), optimizer, BATCH, steps, threads, row.prior)
+    return {"train": training,
             "mc": work.Prediction(net(row), x[:BATCH], Categorical(), threads, samples=passes)}
 
 
@@ -158,8 +159,7 @@ def works(torch: object) -> dict[str, Callable]:
             entropy = F.softplus(-self.logit_keep) + (1 - keep) * self.logit_keep
             return (keep * (self.M * self.M).sum() / 2 - self.M.shape[1] * entropy).sum()
 
-    kinds = dict(zip(ROWS, (Dropout, DropConnect, GaussianDropConnect, MeanField, Sparse, Variational, Concrete),
-                     strict=True))
+    kinds = Dropout, DropConnect, GaussianDropConnect, MeanField, Sparse, Variational, Concrete
     x, y = (torch.from_numpy(a) for a in data())
 
     def add(name, kind):
@@ -190,7 +190,7 @@ def works(torch: object) -> dict[str, Callable]:
 
         table[f"{name}/train"], table[f"{name}/mc"] = train, mc
 
-    for name, kind in kinds.items():
+    for name, kind in zip(ROWS, kinds, strict=True):
         add(name, kind)
     return table
 
@@ -223,7 +223,9 @@ def table(result: dict) -> str:
     def ratio(row, name):
         return f"{row[name]:.2f} x" if name in row else "-"
 
-    rows = [(name, *(cell for what in WORK for cell in (f"{row[f'{what}_ms']:.2f} ms", ratio(row, f"{what}_ratio"))))
-            for name, row in result.items()]
+    def cells(row):
+        return [(f"{row[f'{what}_ms']:.2f} ms", ratio(row, f"{what}_ratio")) for what in WORK]
+
+    rows = [(name, *sum(cells(row), ())) for name, row in result.items()]
     head = [cell for said in WORK.values() for cell in (said, "PyTorch takes")]
     return common.table(("q, 784-800-800-10, 64 images", *head), rows)

@@ -1,7 +1,7 @@
 """Dense layers with a z for each weight and example (place Weights): DropConnect without an array of z.
 
-What a step or a sweep is given in the place of z are the counters it is drawn from. The kernels draw it where it
-meets its weight, and once more on the way back.
+What a step or a sweep is given in the place of z are the counters it is drawn from. The kernels draw it where
+it meets its weight, and once more on the way back.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Undrawn:
 
 
 class EachWeight(Plain):
-    """The same as its layer, up to rounding; where z is drawn (float64; one for all examples), the layer itself."""
+    """The same as its layer, up to rounding; where z is an array (float64; one for all), the layer itself."""
 
     @property
     def compiled(self) -> tuple:

@@ -56,7 +56,7 @@ class Settled(dict):
 
 
 class LocalStage(Plain):
-    """The same as its layer and what is behind it; where e is for weights, one for all inputs, it is run as it is."""
+    """The same as its layer and what is behind it; where one e, for weights, serves all, the layer runs."""
 
     def __init__(self, name, layer):
         super().__init__(name, layer)

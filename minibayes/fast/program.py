@@ -12,9 +12,9 @@ replaces:
 - patches are unrolled along one axis only, or, with few channels, into one row per number of a patch;
 - passes that have work in common share it (routes.py).
 
-A layer of another class, a subclass too, or with another place or a noise that learns, runs as it is. Caches
-live in workspaces, one per thread, valid until that thread's next forward; what else is returned is the
-caller's.
+A layer of another class, a subclass too, or a convolution or a recurrent layer whose noise learns or is at
+another place, runs as it is. Caches live in workspaces, one per thread, valid until that thread's next
+forward; what else is returned is the caller's.
 """
 
 import threading
@@ -30,6 +30,8 @@ from ..nn.network import Network
 from ..nn.place import Inputs, Outputs, Place
 from . import each_weight, local_stage, recurrent_stage, sweep
 from .conv_stage import Conv, fits
+from .each_weight import EachWeight
+from .local_stage import LocalStage
 from .routes import KernelRoute, SingleRoute, StageRoute
 from .shared_route import SharedRoute
 from .stages import RISES, DenseStack, Plain, Tree, Workspace, in_rows
@@ -43,8 +45,8 @@ class Program(Network):
     def __init__(self, net: Network, threads: int | None = None):
         super().__init__(net.input_shape, **net.layers)
         self.threads, self.stages = threads, stages_of(self)
-        self._undrawn = {stage.name: stage for stage in self.stages if isinstance(stage, each_weight.EachWeight)}
-        self._local = [stage for stage in self.stages if isinstance(stage, local_stage.LocalStage)]
+        self._undrawn = {stage.name: stage for stage in self.stages if isinstance(stage, EachWeight)}
+        self._local = [stage for stage in self.stages if isinstance(stage, LocalStage)]
         self._compiled = [(name, p, shape) for stage in self.stages for name in stage.compiled
                           for p, shape in self.layers[name].param_shapes().items()]
         self.first = next((stage for stage in self.stages if stage.name in self.param_shapes()), None)
@@ -167,18 +169,18 @@ def stages_of(net: Network) -> list[Plain]:
             del names[:(pool is not None) + (rise is not None)]
             stages.append(Conv(name, layer, pool, rise))
         elif each_weight.fits(layer):
-            stages.append(each_weight.EachWeight(name, layer))
+            stages.append(EachWeight(name, layer))
         elif local_stage.fits(layer) and layer.noisy:
-            stages.append(local_stage.LocalStage(name, layer))
+            stages.append(LocalStage(name, layer))
         elif recurrent_stage.fits(layer):
             stages.append(recurrent_stage.RecurrentStage(name, layer))
-        elif type(layer) is Dense and usual(layer, Inputs):
+        elif type(layer) is Dense and (usual(layer, Inputs) or type(layer.place) is Inputs):
             room = isinstance(last, DenseStack) and len(last.layers) < DEPTH
-            if room and name not in net.noisy[:1]:
+            if room and name not in net.noisy[:1] and not layer.noise.learned:
                 last.append(name, layer)
-            else:  # the first noise begins a stage, too
+            else:  # the first noise begins a stage, too, and so does noise that learns
                 stages.append(DenseStack(name, layer))
-        elif not (isinstance(last, (DenseStack, local_stage.LocalStage)) and last.takes(layer)):
+        elif not (isinstance(last, (DenseStack, LocalStage)) and last.takes(layer)):
             stages.append(Plain(name, layer))
     return stages
 

@@ -44,6 +44,10 @@ class Sets:
             tree.setdefault(layer, {})[param] = vector[self.bounds[i]:self.bounds[i + 1]].reshape(shape)
         return tree
 
+    def rows(self, vector: np.ndarray, i: int, rows: slice) -> np.ndarray:
+        """Some rows of the i-th parameter, in an array that has all end to end."""
+        return vector[self.bounds[i]:self.bounds[i + 1]].reshape(self.leaves[i][2])[rows]
+
     def turn(self, params: Tree, state: dict) -> tuple[int, Tree, dict, int]:
         """(which of `turns` the next step is, params', state', its number t): trees that it is to fill."""
         for name, held in self._trees[self._turn].items():

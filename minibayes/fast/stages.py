@@ -22,6 +22,7 @@ from .. import kernels, require
 from ..nn.activations import ReLU, Tanh
 from ..nn.conv import Conv2d
 from ..nn.layers import Layer
+from ..nn.learned import sum_to
 from ..nn.place import Inputs, Outputs
 
 Tree = dict[str, dict[str, np.ndarray]]  # {layer: {param: array}}
@@ -127,7 +128,10 @@ NO_NOISE = np.ones((1, 1), np.uint8)
 
 
 class DenseStack(Plain):
-    """Dense layers, each with or without a ReLU or Tanh after it, one after another."""
+    """Dense layers, each with or without a ReLU or Tanh after it, one after another.
+
+    Only the first one's noise may learn: then backward gives grads["z"], dL/dz, too.
+    """
 
     def __init__(self, name, layer):
         super().__init__(name, layer)
@@ -182,12 +186,25 @@ class DenseStack(Plain):
             dx[there] = d
             return dx, grads
         x, Ms, zs, xzs, fs, ds = cache
-        grads = {name: grads_like(params[name]) if out is None else out[name] for name in self.layers}
+        grads = {}
+        for name in self.layers:  # phi is beside them, in params and in out
+            own = grads_like(params[name]) if out is None else out[name]
+            grads[name] = {p: own[p] for p in ("M", "b")}
         dMs, dbs = self.weights_of(grads)
-        dx = work((self.name, "dx"), x.shape, x.dtype) if want_dx else x
-        kernels.dense_stack_backward(in_rows(df, x.dtype), x, Ms, zs, self.noisy, tuple(self.rises), xzs, fs,
-                                     ds, dMs, dbs, want_dx, dx)
+        learned = self._learned  # M^T df, not yet times z, is asked for
+        dx = work((self.name, "dx"), x.shape, x.dtype) if want_dx or learned else x
+        last = (np.ones((1, 1), zs[0].dtype), *zs[1:]) if learned else zs
+        kernels.dense_stack_backward(in_rows(df, x.dtype), x, Ms, last, self.noisy, tuple(self.rises), xzs,
+                                     fs, ds, dMs, dbs, want_dx or learned, dx)
+        if learned:
+            grads[self.name] = grads[self.name] | {"z": self.dz(dx, x, zs[0])}
+            if want_dx:
+                np.multiply(dx, zs[0], out=dx)
         return dx if want_dx else None, dict(reversed(grads.items()))  # as from the layers, the last first
+
+    def dz(self, dxz, x, z):
+        """dL/dz of the first layer, in z's shape, from dL/d(z o x)."""
+        return sum_to(dxz * x, z.shape)
 
     def before_noise(self, params, x, work):
         return x

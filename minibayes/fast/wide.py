@@ -76,15 +76,17 @@ class WideStep:
         """The network, its products divided among the threads of a pool."""
         return Through(self, pool)
 
-    def begin(self, params: Tree, state: dict, batch: int, decay: Tree, rest: Tree, kl: Callable
+    def begin(self, params: Tree, state: dict, batch: int, grads: Tree, decay: Tree, rest: Tree, kl: Callable
               ) -> tuple[list[Callable], Tree, dict]:
         """(tasks, params', state') once all of the batch went through: as StepMemory.begin.
 
         Each task returns its part of the KL: 1/2 sum of decay theta^2 and, of layers in `own_kl`, all of it.
+        grads: what `Through.pull` gave.
         kl: (layer, {param: some rows}) -> the decay, the rest's value and its gradient, as of all layers.
         """
         turn, new, state, now = self.sets.turn(params, state)
-        shared = Now(batch, self.sets.turns[turn], self.sets.decays(decay), self.sets.rates(now), now, rest, kl)
+        shared = Now(batch, self.sets.turns[turn], self.sets.decays(decay), self.sets.rates(now), now, rest,
+                     grads, kl)
         return [partial(update, shared) for update in self._updates], new, state
 
 
@@ -95,12 +97,24 @@ class Through:
 
     def __init__(self, wide: WideStep, pool: Callable):
         self.wide, self.pool = wide, pool
+        self.learned = [name for name in wide.program.learned
+                        if isinstance(wide.stages[name], WideStack)]  # at Local z is eps, pulled by rows
 
     def z(self, params: Tree, eps: dict) -> dict:
-        return eps
+        """T(phi, eps)."""
+        def one(name):
+            layer = self.wide.program.layers[name]
+            return layer.place.z(layer.noise, layer.phi(params[name]), eps[name])
+
+        return eps | dict(zip(self.learned, self.pool(one, self.learned), strict=True))
 
     def pull(self, params: Tree, eps: dict, grads: dict) -> dict:
-        return grads
+        """{layer: dL/dphi} from {layer: dL/dz}."""
+        def one(name):
+            layer = self.wide.program.layers[name]
+            return layer.place.pull(layer.noise, layer.phi(params[name]), eps[name], grads[name])
+
+        return dict(zip(self.learned, self.pool(one, self.learned), strict=True))
 
     def forward(self, params: Tree, x: np.ndarray, z: dict) -> tuple[np.ndarray, dict]:
         program, caches = self.wide.program, {}
@@ -114,18 +128,18 @@ class Through:
         return x.copy(), caches
 
     def backward(self, params: Tree, caches: dict, df: np.ndarray, want_dx: bool = False) -> tuple:
-        """(None, {}): what is learned from df is in the deltas."""
-        program, dx = self.wide.program, in_rows(df)
+        """(None, {layer: dL/dz}): what M and b learn from df is in the deltas."""
+        program, dx, dzs = self.wide.program, in_rows(df), {}
         for stage in reversed(program.stages):
             first = stage is program.first
             if stage.name in self.wide.stages:
                 own = self.wide.stages[stage.name]
-                dx = own.backward(caches[stage.name], dx, first, self._divide, program.work)
+                dx, dzs[stage.name] = own.backward(caches[stage.name], dx, first, self._divide, program.work)
             else:
                 dx, _ = stage.backward(params, caches[stage.name], dx, not first, program.work, None)
             if first:
                 break
-        return None, {}
+        return None, dzs
 
     def _divide(self, kernel, columns, each, *outs):
         """kernel(start, stop, *outs) for all columns, in parts; `each` has so many products to add up."""

@@ -1,7 +1,7 @@
-"""A dense layer at the place Local in a wide step (wide.py): Var[z], C^2, their gradients and the KL, row by row.
+"""A dense layer at the place Local in a wide step (wide.py): law, gradients and KL, row by row.
 
-The law of W, the gradients of M and of log Var[z] and those of the KL are as long as M each. Each is made of the
-rows that a task takes, and used while they are in cache; of the law alone all is kept, for the way back.
+The law of W, the gradients of M and of log Var[z] and those of the KL are as long as M each. Each is made for
+the rows that a task takes, and used while they are in cache; the law alone is kept whole, for the way back.
 """
 
 from __future__ import annotations
@@ -13,26 +13,12 @@ import numpy as np
 
 from .. import kernels
 from ..nn.learned import LearnedGaussian
-from ..nn.optimizers import SGD, Adam
 from .local_stage import LOGS, LocalStage, squares, variance
 from .sets import Sets
 from .stages import Tree, in_rows
-from .wide_stack import Now, Room
+from .wide_stack import Now, Room, update
 
-BLOCK = 2**16  # numbers of M that a task takes to update, about: they, the gradients and the KL's float64 in cache
-
-
-def sgd(optimizer: SGD, dtype: np.dtype, old: dict, new: dict, step: int) -> tuple:
-    """(kernel, arrays before the rate, constants behind it, arrays behind those)."""
-    return kernels.sgd, [old["v"]], [dtype.type(optimizer.momentum)], [new["theta"], new["v"]]
-
-
-def adam(optimizer: Adam, dtype: np.dtype, old: dict, new: dict, step: int) -> tuple:
-    return (kernels.adam, [old["m"], old["s"]], list(optimizer.constants(dtype.type, step)),
-            [new["theta"], new["m"], new["s"]])
-
-
-FLAT: dict[type, Callable] = {SGD: sgd, Adam: adam}
+BLOCK = 2**16  # numbers of M that a task takes to update, about: all that is made of them stays in cache
 
 
 class WideLocal:
@@ -71,12 +57,13 @@ class WideLocal:
                 V = variance(layer.noise, {self.phi[0]: phi[self.phi[0]][rows]}, x.dtype, out=self.V[rows])
             if not layer.noise.additive:
                 squares(layer.noise, M[rows], V, out=self.C2[rows])
-            kernels.local_columns(self.x[:B], self.x2[:B], M, self.C2, own["b"], self.stage.rise, e, start, stop, f, half)
+            kernels.local_columns(self.x[:B], self.x2[:B], M, self.C2, own["b"], self.stage.rise, e, start,
+                                  stop, f, half)
 
         divide(columns, len(M), 2 * M.shape[1] * B, self.f[:B], self.half[:B])
         return self.f[:B], M
 
-    def backward(self, M: np.ndarray, dx: np.ndarray, first: bool, divide: Callable, work: Callable) -> np.ndarray:
+    def backward(self, M: np.ndarray, dx: np.ndarray, first: bool, divide: Callable, work: Callable) -> tuple:
         """As WideStack's; d and g = dL/dS^2 are kept."""
         B, D, name = len(dx), M.shape[1], self.stage.name
         d, g = self.d[:B], self.half[:B]
@@ -87,7 +74,7 @@ class WideLocal:
         if not first:
             delta = partial(kernels.local_delta_columns, d, g, self.x[:B], M, self.C2)
             divide(delta, D, 2 * len(M) * B, room, down)
-        return down
+        return down, None
 
     def updates(self) -> list[Callable]:
         K, D = self.stage.layer.n_out, self.stage.layer.n_in
@@ -99,16 +86,14 @@ class WideLocal:
         R, D = stop - start, layer.n_in
         own = [param for param in ("M", self.phi and self.phi[0], "b") if param]
         at = {param: self.sets.places[name, param] for param in own}
-        theta = {param: self._rows(now.turn[0]["theta"], i, rows) for param, i in at.items()}
+        theta = {param: self.sets.rows(now.turn[0]["theta"], i, rows) for param, i in at.items()}
         room = self._room(2 * R * D + R, dtype=self.sets.dtype)
         gM, gphi, gb = room[:R * D].reshape(R, D), room[R * D:2 * R * D].reshape(R, D), room[2 * R * D:]
-        w = self.V[rows] if self.phi else self.V[:0, :0]                         # dVar[z]/dphi, but for the power
+        w = self.V[rows] if self.phi else self.V[:0, :0]                    # dVar[z]/dphi, but for the power
         kernels.local_gradient(self.d[:now.batch, rows], self.half[:now.batch, rows], self.x[:now.batch],
                                self.x2[:now.batch], 0, R, theta["M"], self.V[rows] if self.phi else self.V, w,
                                layer.noise.additive, gM, gphi, gb)
         decay, penalty, rest = now.kl(name, theta)
-        kernel, slots, constants, outs = FLAT[type(self.sets.optimizer)](self.sets.optimizer, self.sets.dtype,
-                                                                         *now.turn, now.step)
         for param, g in {"M": gM, "b": gb, **({self.phi[0]: gphi} if self.phi else {})}.items():
             if param in ("M", "b"):
                 factor = decay[name].get(param, 0.0)
@@ -118,12 +103,5 @@ class WideLocal:
                 g *= g.dtype.type(self.phi[1])
             if param in rest.get(name, {}):
                 g += rest[name][param]
-            flat = [self._rows(a, at[param], rows).reshape(-1) for a in (*slots, *outs)]
-            kernel(theta[param].reshape(-1), g.reshape(-1), *flat[:len(slots)], now.rates[at[param]], *constants,
-                   *flat[len(slots):])
+            update(self.sets, now, at[param], rows, g)
         return penalty
-
-    def _rows(self, flat, i, rows):
-        """Some rows of the i-th parameter, in an array that has all end to end."""
-        shape = self.sets.leaves[i][2]
-        return flat[self.sets.bounds[i]:self.sets.bounds[i + 1]].reshape(shape)[rows]

@@ -1,4 +1,4 @@
-"""A stack of dense layers in a wide step: its products by columns, its gradient and update by rows (wide.py)."""
+"""A stack of dense layers in a wide step (wide.py): products by columns, gradient and update by rows."""
 
 from __future__ import annotations
 
@@ -16,6 +16,29 @@ from .sets import Sets
 from .stages import DenseStack, Tree
 
 BLOCK = 2**17  # numbers of M that a task takes to update, about
+
+
+def sgd_flat(optimizer: SGD, dtype: np.dtype, old: dict, new: dict, step: int) -> tuple:
+    """(kernel, arrays before the rate, constants behind it, arrays behind those)."""
+    return kernels.sgd, [old["v"]], [dtype.type(optimizer.momentum)], [new["theta"], new["v"]]
+
+
+def adam_flat(optimizer: Adam, dtype: np.dtype, old: dict, new: dict, step: int) -> tuple:
+    """As sgd_flat."""
+    return (kernels.adam, [old["m"], old["s"]], list(optimizer.constants(dtype.type, step)),
+            [new["theta"], new["m"], new["s"]])
+
+
+FLAT: dict[type, Callable] = {SGD: sgd_flat, Adam: adam_flat}
+
+
+def update(sets: Sets, now: Now, i: int, rows: slice, g: np.ndarray) -> None:
+    """theta', slots' of some rows of the i-th parameter, from all of their gradient."""
+    parts = FLAT[type(sets.optimizer)](sets.optimizer, sets.dtype, *now.turn, now.step)
+    kernel, slots, constants, outs = parts
+    theta, *flat = (sets.rows(a, i, rows).reshape(-1) for a in (now.turn[0]["theta"], *slots, *outs))
+    g = np.ascontiguousarray(g, sets.dtype).reshape(-1)
+    kernel(theta, g, *flat[:len(slots)], now.rates[i], *constants, *flat[len(slots):])
 
 
 def sgd(optimizer: SGD, dtype: np.dtype, old: dict, new: dict, step: int) -> tuple:
@@ -41,7 +64,8 @@ class Now(NamedTuple):
     rates: np.ndarray
     step: int
     rest: Tree  # the gradient of the KL but for its decay
-    kl: Callable  # (layer, some rows of its params) -> the same of these rows: (decay, value of the rest, its gradient)
+    grads: Tree  # of what the noise of stacks learns, without the KL's
+    kl: Callable  # (layer, some rows of its params) -> of these rows (decay, rest, its gradient), as kl.split
 
 
 class Kept(NamedTuple):
@@ -100,19 +124,25 @@ class WideStack:
             product = kept.xzs[behind] if behind > i else self._nothing
             divide(partial(kernels.dense_columns, kept.inputs[i], M, bs[i], stage.rises[i], zs[behind]),
                    len(M), M.shape[1] * len(x), kept.fs[i], product)
-        return kept.fs[-1], (kept, Ms, zs)
+        return kept.fs[-1], (kept, Ms, zs, x)
 
-    def backward(self, cache: tuple, dx: np.ndarray, first: bool, divide: Callable, work: Callable) -> np.ndarray:
-        """dL/dx, which has no rows where the stage is the first; the deltas are kept."""
-        (kept, Ms, zs), stage = cache, self.stage
+    def backward(self, cache: tuple, dx: np.ndarray, first: bool, divide: Callable, work: Callable) -> tuple:
+        """(dL/dx, without rows where nothing asks for it, dL/dz if it is learned from); deltas stay."""
+        (kept, Ms, zs, x), stage = cache, self.stage
+        learned = stage.layer.noise.learned
+        first = first and not learned
         kept.ds[-1][...] = dx
         kernels.times_slope(kept.ds[-1].reshape(-1), kept.fs[-1].reshape(-1), stage.rises[-1])
         down = work((stage.name, "dx"), (0 if first else len(dx), Ms[0].shape[1]), dx.dtype)
         for i in reversed(range(first, len(Ms))):
             before = (stage.rises[i - 1], kept.fs[i - 1]) if i else (kernels.NO_RISE, self._nothing)
-            delta = partial(kernels.delta_columns, kept.ds[i], Ms[i], zs[i], stage.noisy[i], *before)
+            noisy = stage.noisy[i] and not (i == 0 and learned)
+            delta = partial(kernels.delta_columns, kept.ds[i], Ms[i], zs[i], noisy, *before)
             divide(delta, Ms[i].shape[1], len(Ms[i]) * len(dx), kept.ds[i - 1] if i else down)
-        return down
+        if not learned:
+            return down, None
+        dz = stage.dz(down, x, zs[0])
+        return np.multiply(down, zs[0], out=down), dz
 
     def updates(self) -> list[Callable]:
         """Tasks: each takes a `Now` and returns its part of 1/2 sum of decay theta^2."""
@@ -120,14 +150,24 @@ class WideStack:
         for name, x, d in zip(self.stage.layers, self.kept.inputs, self.kept.ds, strict=True):
             size = max(1, BLOCK // x.shape[1])
             own = x, d, places[name, "M"], places[name, "b"]
-            tasks += [partial(self._update, *own, k, min(k + size, d.shape[1])) for k in range(0, d.shape[1], size)]
-        return tasks
+            tasks += [partial(self._update, *own, k, min(k + size, d.shape[1]))
+                      for k in range(0, d.shape[1], size)]
+        return tasks + ([self._update_noise] if self.stage.layer.noise.learned else [])
+
+    def _update_noise(self, now):
+        name = self.stage.name
+        for param, g in now.grads[name].items():
+            rest = now.rest.get(name, {}).get(param, 0)
+            update(self.sets, now, self.sets.places[name, param], slice(None), g + rest)
+        return 0.0
 
     def _update(self, x, d, M, b, start, stop, now):
         both, rows, bounds = [M, b], slice(start, stop), self.sets.bounds
         g, more = self._room(2, (stop - start) * (x.shape[1] + 1), dtype=self.sets.dtype)
-        more = self._rest(now.rest, both, rows, more) if now.rest else self._none
-        kernel, arrays = BY_ROWS[type(self.sets.optimizer)](self.sets.optimizer, self.sets.dtype, *now.turn, now.step)
+        own = now.rest.get(self.sets.leaves[M][0], {})
+        more = self._rest(now.rest, both, rows, more) if "M" in own or "b" in own else self._none
+        optimizer = self.sets.optimizer
+        kernel, arrays = BY_ROWS[type(optimizer)](optimizer, self.sets.dtype, *now.turn, now.step)
         return kernel(d[:now.batch], x[:now.batch], start, stop, bounds[M], bounds[b], more, now.decays[both],
                       now.rates[both], *arrays, g)
 

@@ -4,6 +4,7 @@ A function may be built from those of another file: the cache on disk notices a 
 All kernels are single-threaded and release the GIL; `fast.parallel` runs them side by side on shards of a batch.
 """
 
+from .bernoulli import bernoulli
 from .class_summary import class_summary
 from .convpool import conv_backward, conv_pool, conv_pool_value, noisy_max_pool, noisy_max_pool_value, scatter
 from .dawson import dawson
@@ -14,8 +15,9 @@ from .im2col import col2im, im2col
 from .local import local_columns, local_delta_columns, local_gradient
 from .lstm import lstm, lstm_backward
 from .mixture import mixture_quantile
+from .normal import gaussian, gaussian32
 from .patches import Geometry, add_lines, lines, planes, respond
-from .philox import bernoulli, gaussian, gaussian32, philox, uniform
+from .philox import philox, uniform
 from .pool import expected_max_pool, max_pool, max_pool_backward, noisy_max_pool_backward
 from .range_coder import decode, encode
 from .rise import NO_RISE, RELU, TANH, rise_and_slope, rise_in_place, tanh, times_slope

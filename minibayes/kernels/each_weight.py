@@ -6,8 +6,10 @@ z_n (K, D) is not kept: of 64 examples of an 800 x 800 layer it would be 160 MB 
 
 import numpy as np
 
+from .bernoulli import bernoulli_lanes, bits_room
 from .compiling import njit
-from .philox import LANES, bernoulli_lanes, bits_room, normal_lanes, normal_room
+from .normal import normal_lanes, normal_room
+from .philox import LANES
 
 UNITS = 128 * LANES  # drawn at once,
 CHUNK = 8 * UNITS  # and weights that are in cache while they act on all examples

@@ -67,6 +67,7 @@ class Place(Registered, kind="place"):
     """Where z acts. `layer` is asked for its noise and its shapes."""
 
     noisy = ("M",)  # the parameters inside the noise
+    by_weight = False  # whether each weight is a ray of its own
     of_sequences = True  # whether one z acts on all steps of a sequence
 
     def check(self, noise: Noise, images: bool) -> None:

@@ -32,6 +32,8 @@ class Weights(Place):
     The plain form keeps all of z, B K D numbers, and refuses more than 2^26.
     """
 
+    by_weight = True
+
     def noise_shape(self, layer: Layer, shape: tuple) -> tuple:
         return first_shape(layer)
 
@@ -64,7 +66,7 @@ class Weights(Place):
         x, z, W = cache
         if none(z):
             return linear(df, M.T), {"M": outer(df, x), "b": total(df)}
-        deltas, rows = df.reshape(len(W), -1, len(M)), x.reshape(len(W), -1, x.shape[-1])   # W: B, or 1 for all
+        deltas, rows = df.reshape(len(W), -1, len(M)), x.reshape(len(W), -1, x.shape[-1])
         dW = deltas.transpose(0, 2, 1) @ rows                           # delta_n x_n^T     (B, K, D)
         dM, dz = dW, dW                                                 # W_n = M + z_n
         if not layer.noise.additive:
@@ -102,6 +104,7 @@ class Local(Place):
     acts through Var[z].
     """
 
+    by_weight = True
     of_sequences = False  # each step would draw anew
 
     def check(self, noise: Noise, images: bool) -> None:

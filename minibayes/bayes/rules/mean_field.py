@@ -29,7 +29,7 @@ from .variational import note
 @kl.rule(nn.MeanField, Normal, by_weight=True)
 def under_normal(q: kl.Q, prior: Normal) -> kl.Part:
     """sum of 1/2 (l^2 (m^2 + s^2) - 1 - log(l^2 s^2)), its constant apart."""
-    l, log_std = prior.of(q.name), q.phi["log_std"]                     # in its own precision, the sum in float64
+    l, log_std = prior.of(q.name), q.phi["log_std"]                     # in its own precision
     value, slope = of_std(l, log_std)
     term = kl.Term("std", float(value.sum(dtype=np.float64)), {"log_std": slope}, "sum of l^2/2 s^2 - log s")
     return kl.Part({p: kl.Decay(l**2, "l^2") for p in q.params}, (term,), log_std.size * constant(l))

@@ -35,7 +35,7 @@ def fixed(q: kl.Q, prior: LogUniform) -> kl.Part:
 def learned(q: kl.Q, prior: LogUniform) -> kl.Part:
     """One KL(alpha) for each ray, and its derivative in log alpha."""
     log_alpha = q.phi["log_alpha"].astype(np.float64)
-    rays = len(q.rays()) / log_alpha.size  # that share one alpha
+    rays = 1 if log_alpha.size > 1 else len(q.rays())                   # that share one alpha
     value, slope = loguniform.FORMS[prior.kl](np.exp(-log_alpha / 2) / math.sqrt(2))
     grads = {"log_alpha": rays * slope}
     return kl.Part({}, (kl.Term("alpha", rays * float(value.sum()), grads, FORMULA, note(prior)),))
