@@ -26,6 +26,6 @@ from .times import Times
 from .weight_noise import Local, Weights
 
 __all__ = ["GRU", "LSTM", "SGD", "Adam", "Append", "AveragePool2d", "Bernoulli", "Code", "Concrete", "Conv2d",
-           "Delta", "Dense", "Embedding", "Flatten", "Flipout", "Gaussian", "Hashed", "Inputs", "Key", "Layer",
-           "LearnedGaussian", "Local", "MaxPool2d", "MeanField", "Network", "Noise", "Optimizer", "Outputs",
-           "Place", "ReLU", "Rows", "ShapeError", "Standard", "Tanh", "Times", "Weights", "carry"]
+           "Delta", "Dense", "Embedding", "Flatten", "Flipout", "Gaussian", "Hashed", "Inputs", "Key",
+           "Layer", "LearnedGaussian", "Local", "MaxPool2d", "MeanField", "Network", "Noise", "Optimizer",
+           "Outputs", "Place", "ReLU", "Rows", "ShapeError", "Standard", "Tanh", "Times", "Weights", "carry"]

@@ -35,8 +35,8 @@ class Flipout(Weights):
 
     def check(self, noise: Noise, images: bool) -> None:
         if noise.random and not (noise.additive and symmetric(noise)):
-            raise require.InputError("place Flipout needs additive noise whose eps is symmetric about 0, such "
-                                     f"as nn.MeanField(std), got {noise!r}")
+            raise require.InputError("place Flipout needs additive noise whose eps is symmetric about 0, "
+                                     f"such as nn.MeanField(std), got {noise!r}")
 
     def draw(self, noise: Noise, key: Key, shape: tuple, rows: Rows) -> np.ndarray:
         if (size := int(np.prod(shape))) > LARGEST:

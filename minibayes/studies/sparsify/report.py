@@ -82,7 +82,7 @@ def summary_table(result: dict) -> str:
         f"{percent(result, 'trained_on', right=True)} % trained on; one binomial standard error of "
         f"{images:,} images: {binomial:.2f} %.",
         "published: 98.4 % at 32.9 x in 100 epochs of a small run; 98.08 % at 68 x in the paper's 200.",
-        "WA: weight averaging. MC: under the noise of the weights that are left. Weights: without the biases. "
+        "WA: weight averaging. MC: under the noise of the weights that are left. Weights: without biases. "
         "Compression counts weights, not bits.\nMeans over seeds, ± one standard error. Nothing was chosen "
         "by the test images."])
 
