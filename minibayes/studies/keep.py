@@ -118,8 +118,8 @@ def summary_table(result: dict) -> str:
         f"{first:.2f} to {last:.2f} and keep before the second layer from {low:.2f} to {high:.2f}.",
         "std at fresh points: epistemic, of the mean over passes; aleatoric, predicted (true: "
         f"{STD:g}; published {PUBLISHED_ALEATORIC[0]} to {PUBLISHED_ALEATORIC[1]}). nll in nats.\n"
-        "way taken: how far logit keep of fc2 has come from where it began, over Adam's rate times the steps; "
-        "where it is near 1, more steps\nwould have taken it further, and keep says how many there were.\n"
+        "way taken: how far logit keep of fc2 has come from where it began, over Adam's rate times the "
+        "steps; near 1, more steps would have\ntaken it further, and keep says how many there were.\n"
         "Predicted with z in {0, 1}; soft: with the relaxed z of the training. "
         "± one standard error over seeds."])
 
