@@ -116,8 +116,9 @@ def figure(result: dict) -> plots.Axes:
     axes[2].plot(cut[0], 100 * trained_on, "s", markersize=7, fillstyle="none", color=plots.PALETTE[2],
                  label=f"cut at {result['settings']['fewer']:g} x, trained on")
     axes[2].set_xscale("log")
-    for ax in axes[1:]:
-        plain_ticks(ax.yaxis if ax is axes[1] else ax.xaxis)
+    axes[2].set_yscale("log")
+    for axis in (axes[1].yaxis, axes[2].xaxis, axes[2].yaxis):
+        plain_ticks(axis)
     plots.finish(axes[0], f"Pruned at the end: {100 * pruned[1]:.2f} % wrong,\n"
                  f"with all weights {100 * mean(finals, 'error'):.2f} %", "training epoch", "test error, %")
     shares = ", ".join(f"{100 * (1 - mean(finals, 'pruned', 'sparsity', name)):.1f} %" for name in LAYERS)
@@ -125,7 +126,7 @@ def figure(result: dict) -> plots.Axes:
                  "training epoch", "weights for each that stays (log scale)")
     plots.finish(axes[2], f"With {cut[0]:.0f} x fewer {100 * cut[1]:.2f} % are wrong,\n"
                  f"trained on {100 * trained_on:.2f} %", "weights for each that stays (log scale)",
-                 "test error, %")
+                 "test error, % (log scale)")
     return axes[0]
 
 
