@@ -7,7 +7,14 @@ from minibayes import bayes, nn
 from minibayes.bayes import kl, objective
 from minibayes.bayes.rules import concrete, spike_and_slab
 from minibayes.bayes.rules.dropout import expected_log_p
-from minibayes.claims import kl_concrete, kl_spike_and_slab, objective_kl_factor, posterior_dropout_linear, weights_learned
+from minibayes.claims import (
+    kl_concrete,
+    kl_spike_and_slab,
+    objective_kl_factor,
+    posterior_dropout_linear,
+    weights_dropconnect,
+    weights_learned,
+)
 
 
 def failing(function):
@@ -106,3 +113,21 @@ def test_another_weight_decay_has_another_optimum(monkeypatch):
     instead(monkeypatch, nn.Bernoulli, lambda q, prior: expected_log_p(q, prior, q.noise.keep**2, ""))
     instead(monkeypatch, nn.Concrete, lambda q, prior: expected_log_p(q, prior, concrete.sigmoid(q.phi["logit_keep"]), ""))
     assert {"posterior-dropout-linear", "posterior-dropout-linear-concrete"} <= failing(posterior_dropout_linear.linear)
+
+
+def test_dropconnect_with_a_mask_that_is_forgotten_on_the_way_back(monkeypatch):
+    """dM = sum_n delta_n x_n^T, as in the museum; and one coin for all weights of an input, which is dropout."""
+    true = nn.Weights.backward
+
+    def unmasked(self, layer, params, cache, df):
+        dx, grads = true(self, layer, params, cache, df)
+        return dx, grads | {"M": df.T @ cache[0]}
+
+    assert failing(weights_dropconnect.dropconnect) == set()
+    monkeypatch.setattr(nn.Weights, "backward", unmasked)
+    assert failing(weights_dropconnect.dropconnect) == {"weights-dropconnect-gradient"}
+    monkeypatch.setattr(nn.Weights, "backward", true)
+    forward = nn.Weights.forward
+    monkeypatch.setattr(nn.Weights, "forward", lambda self, layer, params, x, z: forward(
+        self, layer, params, x, np.broadcast_to(z[:, :1], z.shape)))
+    assert {"weights-dropconnect-objective", "weights-dropconnect-predictive"} <= failing(weights_dropconnect.dropconnect)

@@ -10,9 +10,9 @@ import pytest
 import minibayes as mb
 from minibayes import compress, data, nn
 from minibayes.__main__ import main
-from minibayes.studies import sparsify
 from minibayes.studies.compress import command, networks, points, report
 from minibayes.studies.frame import COMMANDS
+from minibayes.studies.sparsify import training as sparsify
 
 FEW = {"nets": ["mlp"], "images": 500, "dense_epochs": {"mlp": 1, "lenet": 0.4}, "sparse_epochs": {"mlp": 6, "lenet": 2},
        "more_epochs": {"mlp": 0.6, "lenet": 0.4}, "random_images": 100, "random_epochs": 3, "seeds": 1}

@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 from executors import instead_of_processes
 
-from minibayes import InputError, bayes, data, nn
+from minibayes import InputError, bayes, data, nn, spread
 from minibayes.__main__ import main
 from minibayes.studies import keep, uci
 from minibayes.studies.frame import COMMANDS
 from minibayes.studies.posteriors import measure, report, techniques
+from minibayes.studies.sparsify import measure as measure_sparse
+from minibayes.studies.sparsify import training
 from minibayes.studies.uci import protocol
 from minibayes.studies.uci import report as uci_report
 
+pytestmark = pytest.mark.filterwarnings("ignore:the run ended with outputs that are one constant")  # 8 steps, then pruned
 QS = ("none", "dropout", "concrete", "sparse")
 FAST = {"posteriors": ["--q", *QS, "--images", "128", "--epochs", "1", "--samples", "2"],
         "sparsify": ["--images", "400", "--epochs", "2", "--samples", "2"],
@@ -71,7 +74,7 @@ def test_figure_and_table(name, once):
 @pytest.mark.parametrize("name", FAST)
 def test_the_same_again_on_other_threads(name, once, tmp_path, monkeypatch):
     instead_of_processes(monkeypatch)
-    assert timeless(run(name, tmp_path, "1", *([] if name == "sparsify" else ["--processes", "2"]))) == timeless(once(name)[1])
+    assert timeless(run(name, tmp_path, "1", "--processes", "2")) == timeless(once(name)[1])
 
 
 @pytest.mark.parametrize("argv, message", [
@@ -160,16 +163,45 @@ def test_sparsify_says_where_its_loss_is_no_bound(once):
     The stages end after 4, 5, 6, 6 and 8: one has no steps.
     """
     result = once("sparsify")[1]
-    settings, history = result["settings"], result["history"]
+    settings, row = result["settings"], result["results"][0]
+    history = row["history"]
     assert (settings["steps"], settings["warm_up"], settings["weights"]) == (8, 4, 266_200)
     assert [row["step"] for row in history] == [4, 5, 6, 8]
     assert [row["epoch"] for row in history] == [1, 1.25, 1.5, 2]
     assert [row["bound"] for row in history] == [False, True, True, True]
     assert [row["kl_factor"] for row in history] == [0.25, 1, 1, 1]
-    counts = [row["compression"] for row in result["thresholds"]]
+    counts = [each["compression"] for each in row["thresholds"]]
     assert counts == sorted(counts, reverse=True) and counts[0] > 1
-    kept = next(row for row in result["thresholds"] if row["threshold"] == 3)
-    assert kept == result["final"]["pruned"] == history[-1]["pruned"]
+    kept = next(each for each in row["thresholds"] if each["threshold"] == 3)
+    assert kept == history[-1]["pruned"] == {p: row["final"]["pruned"][p] for p in kept}
+    assert 30 <= row["final"]["cut"]["compression"] < 30.02
+
+
+def test_sparsify_goes_on_from_the_stage_that_ended_last(tmp_path, monkeypatch):
+    """Interrupted in its third stage; then the same bits as an uninterrupted run, and two stages are not done again."""
+    monkeypatch.setattr(training, "SIZES", (784, 20, 10, 10))
+    settings = {"images": 200, "epochs": 2, "samples": 2, "seeds": [5]}
+    whole = measure_sparse.study(settings, threads=1)
+    done, stage = [], training.stage
+
+    def stopped(model, x, y, schedule, seed, at, *how):
+        done.append(at)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        return stage(model, x, y, schedule, seed, at, *how)
+
+    monkeypatch.setattr(training, "stage", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        measure_sparse.study(settings, threads=1, record=spread.Record(tmp_path / "part.json"))
+    again = measure_sparse.study(settings, threads=1, record=spread.Record(tmp_path / "part.json"))
+    assert done == [0, 1, 2, 2, 4] and again == whole
+
+
+@pytest.mark.parametrize("fewer", [2.0, 30.0])
+def test_the_cut_leaves_one_weight_in_so_many(fewer):
+    model = measure_sparse.model_of(training.network().init(0))
+    found = bayes.sparsity.compression(model.net, model.params, measure_sparse.threshold_at(model, fewer))
+    assert fewer <= found < fewer * (1 + fewer / 266_200 * 2)
 
 
 def test_keep_has_a_row_for_every_n(once):

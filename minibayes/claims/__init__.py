@@ -12,11 +12,11 @@ from .claim import FINDINGS, Finding, Measurement, claim
 __all__ = ["CLAIMS", "FINDINGS", "Finding", "claim", "find"]
 
 # The order of reading, the poster's. A file that is not named here comes after these.
-ORDER = ("weights", "weights_local", "objective", "objective_training", "kl", "kl_mgn", "kl_monte_carlo",
-         "kl_loguniform", "kl_mean_field", "prediction", "prediction_weight_averaging", "uncertainty",
-         "uncertainty_information", "uncertainty_conformal", "prior", "derivatives", "derivatives_layers",
-         "derivatives_local", "sequences", "posterior_one_weight", "posterior", "posterior_mean_field",
-         "codes")
+ORDER = ("weights", "weights_dropconnect", "weights_local", "objective", "objective_training", "kl",
+         "kl_mgn", "kl_monte_carlo", "kl_loguniform", "kl_mean_field", "prediction",
+         "prediction_weight_averaging", "uncertainty", "uncertainty_information", "uncertainty_conformal",
+         "prior", "derivatives", "derivatives_layers", "derivatives_local", "sequences",
+         "posterior_one_weight", "posterior", "posterior_mean_field", "codes")
 
 
 def gather() -> None:

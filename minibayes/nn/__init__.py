@@ -11,6 +11,7 @@ from .code import Code, Standard
 from .concrete import Concrete
 from .conv import Conv2d, MaxPool2d
 from .embedding import Embedding
+from .flipout import Flipout
 from .gru import GRU
 from .hashed import Hashed
 from .key import Key, Rows
@@ -25,6 +26,6 @@ from .times import Times
 from .weight_noise import Local, Weights
 
 __all__ = ["GRU", "LSTM", "SGD", "Adam", "Append", "AveragePool2d", "Bernoulli", "Code", "Concrete", "Conv2d",
-           "Delta", "Dense", "Embedding", "Flatten", "Gaussian", "Hashed", "Inputs", "Key", "Layer",
-           "LearnedGaussian", "Local", "MaxPool2d", "MeanField", "Network", "Noise", "Optimizer", "Outputs",
-           "Place", "ReLU", "Rows", "ShapeError", "Standard", "Tanh", "Times", "Weights", "carry"]
+           "Delta", "Dense", "Embedding", "Flatten", "Flipout", "Gaussian", "Hashed", "Inputs", "Key",
+           "Layer", "LearnedGaussian", "Local", "MaxPool2d", "MeanField", "Network", "Noise", "Optimizer",
+           "Outputs", "Place", "ReLU", "Rows", "ShapeError", "Standard", "Tanh", "Times", "Weights", "carry"]

@@ -200,8 +200,8 @@ class Dense(Linear):
     n_out: K, numbers in one output.
     noise: of z; nn.Delta() by default, none; nn.Bernoulli(keep), nn.Gaussian(variance) or any nn.Noise.
     init_scheme: of M, "xavier" (by default), "he" or "lecun"; b starts at 0.
-    place: where z acts; nn.Inputs() by default, as above; nn.Outputs(), nn.Weights(), nn.Local(): `nn.place`.
-           nn.Local() by default for normal noise on single weights, such as nn.MeanField(std).
+    place: where z acts: nn.Inputs() by default, as above; for normal noise on single weights, such as
+           nn.MeanField(std), nn.Local(); nn.Outputs(), nn.Weights(), nn.Flipout(): see `nn.place`.
     """
 
     n_in: int

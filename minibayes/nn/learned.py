@@ -80,10 +80,10 @@ class MeanField(Noise):
     w ~ N(M, s^2): the factorised normal q of Bayes by Backprop (Blundell et al., arXiv 1505.05424), with
     log s for their log(1 + exp(rho)).  dw/dM = 1, dw/dlog s = s e.
 
-    It adds to single weights, so it acts at two places, which are two estimators of one gradient: at
+    It adds to single weights, so it acts at three places, which are three estimators of one gradient: at
     nn.Local(), the default, each output is drawn from its own normal law (the local reparameterisation);
-    nn.Weights() draws w itself for each example. The bias is outside the noise, a point, as at these places
-    for any noise.
+    nn.Weights() draws w itself for each example; nn.Flipout() turns the signs of one draw for each. The bias
+    is outside the noise, a point, as at these places for any noise.
 
     Under bayes.Normal the KL is exact, its constant too: an absolute bound. Under bayes.LogUniform it is
     sparse variational dropout: alpha = s^2/M^2, and weights of large alpha can go (bayes.sparsity).

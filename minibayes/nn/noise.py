@@ -17,6 +17,7 @@ from .. import kernels, require
 from ..own import settle
 from ..registry import Registered, check
 from .key import Key, Rows, as_key
+from .nodes import normal_points, pushed
 
 
 class Noise(Registered, kind="noise"):
@@ -78,8 +79,12 @@ class Noise(Registered, kind="noise"):
     def points(self, order: int) -> tuple:
         """(values (n,), weights (n,)) of one eps: sum_i weights_i g(values_i) = E[g(eps)].
 
-        For `truth.exact`. order: n, where it is free.
+        For `truth.exact`. order: n, where it is free. By default from `draw`, with quadrature nodes in the
+        place of random numbers (nn/nodes.py); to be written where that has steps, or takes over three draws.
         """
+        found = pushed(self, order)
+        if found is not None:
+            return found
         raise require.InputError(f"noise {self!r} cannot be enumerated: write points(order), which gives the "
                                  "values of one eps and their probabilities, or the nodes and weights of a "
                                  "quadrature")
@@ -227,12 +232,6 @@ class Gaussian(Noise):
 
     def settings(self) -> tuple:
         return (("variance", "Var[z]", self.variance),)
-
-
-def normal_points(order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of n ~ N(0, 1): Gauss-Hermite, exact for polynomials of degree below 2 * order."""
-    values, weights = np.polynomial.hermite_e.hermegauss(order)         # of exp(-n^2/2), in all sqrt(2 pi)
-    return values, weights / math.sqrt(2 * math.pi)
 
 
 def check_noise(noise: object) -> Noise:

@@ -7,8 +7,9 @@ place. A ray is the set of numbers in M (and b) that share one z.
     Outputs    f_n = diag(z_n) (M x_n + b)     a ray is a row (M_k, b_k)                  z like the outputs
     Weights    f_n = (M o z_n) x_n + b         a ray is a single weight (DropConnect)     z like M
     Local      f_n, normal, of that mean and variance, drawn at the outputs               e like the outputs
+    Flipout    f_n = (M + z_n) x_n + b, z_n = T(phi, e o r_n t_n^T), signs r_n, t_n        z like M
 
-The last two are in weight_noise.py; there additive noise may act too, W = M + z_n.
+The last three are in weight_noise.py and flipout.py; there additive noise may act too, W = M + z_n.
 
 Rows are (B, ..., D), what comes out (B, ..., K), with as many axes between as the layer has places in an
 image (none for a dense layer). M (K, D) is the layer's M with a row per output; a layer without noise is
@@ -229,6 +230,6 @@ def first_shape(layer: Layer) -> tuple:
 
 def check_place(place: object, noise: Noise, images: bool = False) -> Place:
     """`place` if z can act there."""
-    check("place", place, Place, "nn.Inputs(), nn.Outputs(), nn.Weights() or nn.Local()")
+    check("place", place, Place, "nn.Inputs(), nn.Outputs(), nn.Weights(), nn.Local() or nn.Flipout()")
     place.check(noise, images)
     return place

@@ -6,7 +6,7 @@ import numpy as np
 
 from ... import bayes, compress, models, nn
 from ...model import BayesianNetwork
-from .. import sparsify
+from ..sparsify import training as sparsify
 
 # Shorter than `sparsify`'s: larger steps, more of them at the first rate, and more noise to begin with.
 STAGES = ((0.6, 4e-3), (0.2, 8e-4), (0.2, 1.6e-4))

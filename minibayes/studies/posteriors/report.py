@@ -160,7 +160,7 @@ def left_out(result: dict) -> list[str]:
 def figure(result: dict) -> plots.Axes:
     """Four panels with a line for each q: error, nll, clothes, and what a step costs."""
     names = ranked(result)
-    axes = plots.figure(1, 4, (17, 1.9 + 0.42 * len(names)))[0]
+    axes = plots.figure(1, 4, (17, 1.9 + 0.42 * max(10, len(names))))[0]
     error_panel(result, names, axes[0])
     rule_panel(result, names, "nll", axes[1], "nats a test image")
     rule_panel(result, names, "auroc", axes[2], "AUROC of the entropy")
