@@ -59,7 +59,10 @@ def test_the_best_l_and_tau_have_the_greatest_evidence():
 
 
 def test_it_is_unsure_between_clusters_where_dropout_is_not():
-    """Two clusters and nothing between: the ratio of epistemic std in the gap to that on the data (0.8 and 5 to 9 over seeds)."""
+    """Two clusters and nothing between: the ratio of epistemic std in the gap to that on the data after 200 epochs.
+
+    Over the seeds of notebook 14: 0.8 to 0.9, and 2 to 5; after 1,000 epochs only 1.3 to 1.8.
+    """
     rng = np.random.default_rng(1)
     x = np.concatenate([rng.uniform(-1, -0.7, 40), rng.uniform(0.5, 0.8, 40)])[:, None]
     y = np.cos(4 * x[:, 0] + 0.8) + 0.1 * rng.standard_normal(80)
