@@ -56,6 +56,12 @@ def test_the_best_l_and_tau_have_the_greatest_evidence():
         for b in (0.3, 0.8, 0.95, 1.0, 1.05, 1.3, 3.0):
             assert evidence.value(l2 * a, tau * b) <= best + 1e-9
     assert abs(1 / np.sqrt(tau) - 0.3) < 4 * 0.3 / np.sqrt(2 * 45)
+    for given in ({"l2": 5.0}, {"tau": 2.0}):
+        l2, tau = evidence.best(**given)
+        assert (l2 if "l2" in given else tau) in given.values()
+        for a in (0.9, 1.1):
+            other = (l2, tau * a) if "l2" in given else (l2 * a, tau)
+            assert evidence.value(*other) < evidence.value(l2, tau), "the other one is the best beside it"
 
 
 def test_it_is_unsure_between_clusters_where_dropout_is_not():
