@@ -56,14 +56,17 @@ class Evidence:
                       - float(np.log(l2 + tau * self.values).sum())
                       - tau * self.misfit(m) - l2 * float(m @ m))
 
-    def best(self) -> tuple[float, float]:
-        """(l^2, tau) of the greatest evidence: MacKay's two equations, again and again."""
-        l2, tau = 1.0, self.count / max(self.square, 1e-12)
+    def best(self, l2: float | None = None, tau: float | None = None) -> tuple[float, float]:
+        """(l^2, tau) of the greatest evidence: MacKay's equations, again and again; what is given stays."""
+        given = l2, tau
+        l2 = 1.0 if l2 is None else l2
+        tau = self.count / max(self.square, 1e-12) if tau is None else tau
         for _ in range(STEPS):
             m = self.weights(l2, tau)
             g = float((tau * self.values / (l2 + tau * self.values)).sum())
             new = (min(max(g, 1e-12) / max(float(m @ m), 1e-300), LARGEST),
                    min(max(self.count - g, 1e-6) / max(self.misfit(m), 1e-300), LARGEST))
+            new = tuple(b if a is None else a for a, b in zip(given, new, strict=True))
             moved = abs(math.log(new[0] / l2)) + abs(math.log(new[1] / tau))
             l2, tau = new
             if moved < SETTLED:
@@ -79,7 +82,7 @@ class LastLayer:
 
     model: for one real target (bayes.Gaussian), ending in an nn.Dense; it stays as it is.
     x, y: what it was trained on.
-    lengthscale, tau: chosen by the evidence by default.
+    lengthscale, tau: chosen by the evidence by default, together, or one with the other as it is given.
 
     evidence  log N(y; 0, Phi Phi'/l^2 + I/tau), nats
     """
@@ -100,12 +103,12 @@ class LastLayer:
                        for name, group in model.params.items() if name != last}
         phi = self.features(x)
         y = bayes.Gaussian().targets("y", y, len(phi), 1)[:, 0]
+        l2 = None if lengthscale is None else require.real("lengthscale", lengthscale, 0, open_low=True)**2
+        tau = None if tau is None else require.real("tau", tau, 0, open_low=True)
         evidence = Evidence(phi, y)
-        l2, best = evidence.best() if lengthscale is None or tau is None else (1.0, 1.0)
-        self.lengthscale = (math.sqrt(l2) if lengthscale is None
-                            else require.real("lengthscale", lengthscale, 0, open_low=True))
-        self.tau = best if tau is None else require.real("tau", tau, 0, open_low=True)
-        l2 = self.lengthscale**2
+        if l2 is None or tau is None:
+            l2, tau = evidence.best(l2, tau)
+        self.lengthscale, self.tau = math.sqrt(l2), tau
         self.evidence = evidence.value(l2, self.tau)
         self.m = evidence.vectors @ evidence.weights(l2, self.tau)
         self._root = evidence.vectors / np.sqrt(l2 + self.tau * evidence.values)        # S = root root'

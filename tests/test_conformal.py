@@ -22,6 +22,15 @@ def test_the_plain_quantile_is_caught(monkeypatch):
     assert uncertainty_conformal.covered(20, 0.9) == 18 / 21
     failed = {finding.name for finding in uncertainty_conformal.coverage() if not finding.passed}
     assert "uncertainty-conformal-exact" in failed
+    assert not uncertainty_conformal.plain()[0].passed, "the library's own is below what it says"
+
+
+def test_of_the_plain_quantile_is_said_what_it_holds(monkeypatch):
+    """A quantile that is right, and one of a rank too few, are told from it."""
+    assert uncertainty_conformal.plain()[0].passed
+    for other in (conformal.threshold, lambda scores, level: np.sort(scores)[math.ceil(len(scores) * level) - 2]):
+        monkeypatch.setattr(uncertainty_conformal, "plain_quantile", other)
+        assert not uncertainty_conformal.plain()[0].passed
 
 
 @pytest.mark.parametrize("n, level, k", [(9, 0.9, 9), (10, 0.9, 10), (8, 0.9, 9), (29, 0.1, 3), (9, 0.7, 7), (99, 0.29, 29), (1, 0.5, 1)])

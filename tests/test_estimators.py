@@ -51,6 +51,33 @@ def test_a_number_in_the_units_of_the_table(houses):
     assert np.trapezoid(density, grid) == pytest.approx(1, abs=1e-6)
 
 
+def test_evidence_is_that_of_the_last_layer_in_the_units_of_y(houses):
+    """log N(y; 0, Phi Phi'/l^2 + sigma^2 I) a row, densely; its best noise is the best; units change both as they should."""
+    table, y = of(slice(90)), PRICE[:90]
+    found = houses.evidence(table, y)
+    assert found.noise == pytest.approx(houses.predictive(table).aleatoric[0]) and found.best_nats > found.nats
+    x, params = houses.columns_.encoded(table, "R"), houses.network_.params
+    features = nn.Network(**{name: houses.network_.net.layers[name] for name in ("fc1", "a1")})
+    f, _ = features.forward(params, x, features.mean_noise())
+    phi, scaled = np.column_stack([f, np.ones(90)]), (y - houses.y_mean_) / houses.y_std_
+
+    def dense(l2, noise):
+        C = phi @ phi.T / l2 + np.eye(90) * (noise / houses.y_std_) ** 2
+        return -(scaled @ np.linalg.solve(C, scaled) + np.linalg.slogdet(2 * np.pi * C)[1]) / 180 - np.log(houses.y_std_)
+
+    for nats, noise in (found[:2], found[2:]):
+        assert nats == pytest.approx(max(dense(l2, noise) for l2 in np.exp(np.linspace(-8, 8, 321))), abs=1e-4)
+    assert houses.evidence(table, np.sort(y)).best_nats < found.best_nats - 1, "of other targets there is less"
+    assert 10_000 < found.best_noise < 20_000 < found.noise, "it is 15,000, and 60 epochs have not learned it"
+    with pytest.raises(mb.InputError, match="X and y must have one length, got 90 and 3"):
+        houses.evidence(table, y[:3])
+    for settings in ({"noise": "varying"}, {"hidden": ()}):
+        with pytest.raises(mb.InputError, match="evidence needs noise='constant' and hidden units"):
+            mb.Regressor(**QUICK | {"epochs": 1} | settings).fit(table, y).evidence(table, y)
+    with pytest.raises(mb.InputError, match="Regressor is not fitted yet"):
+        mb.Regressor().evidence(table, y)
+
+
 @pytest.mark.parametrize("scale, shift", [(1e-3, 0.0), (2.0**20, -5e6)])
 def test_other_units_are_the_same_fit(houses, scale, shift):
     other = mb.Regressor(**QUICK).fit(of(slice(90)), scale * PRICE[:90] + shift)

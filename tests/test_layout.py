@@ -51,7 +51,7 @@ LOOKS_AT = GROUND | {
     "latent": {"nn", "bayes", "fast", "require.py", "model.py"},
     "temperature.py": {"bayes", "require.py", "model.py", "parameters.py"},
     "estimators": {"nn", "bayes", "require.py", "arrays.py", "conformal.py", "records.py", "storage.py", "model.py",
-                   "ensemble.py"},
+                   "ensemble.py", "last_layer.py"},
     "plots": {"require.py", "files.py", "metrics.py"},
     "claims": {"nn", "kernels", "bayes", "truth", "require.py", "metrics.py", "models.py", "model.py", "checks",
                "conformal.py", "latent"},

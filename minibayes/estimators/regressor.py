@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike
 from .. import bayes, conformal, nn, require
 from ..arrays import same_length
 from ..bayes.weighted import check_weights
+from ..last_layer import LastLayer
+from ..model import BayesianNetwork
+from . import protocol
 from .estimator import Estimator, named
 
 
@@ -18,6 +21,15 @@ class Predictive(NamedTuple):
     std: np.ndarray  # of y: the root of epistemic^2 + aleatoric^2
     epistemic: np.ndarray  # standard deviation over the functions that are held possible: more data shrink it
     aleatoric: np.ndarray  # root of the mean variance of y given the function: more data do not
+
+
+class LastLayerEvidence(NamedTuple):
+    """How probable rows are to the exact posterior of the last layer, features given: a check of a fit."""
+
+    nats: float  # log evidence, a row, of y in its units, at the noise that the network has learned
+    noise: float  # the standard deviation of that noise, in the units of y
+    best_nats: float  # the same at the noise of the greatest evidence
+    best_noise: float
 
 
 class Regressor(Estimator):
@@ -105,6 +117,31 @@ class Regressor(Estimator):
         """log p(y_n | x_n), nats, (N,), of y in its own units: a density of y is one of y' over std."""
         made = self.predicted(X)
         return made.log_likelihood((target(y) - self.y_mean_) / self.y_std_) - np.log(self.y_std_)
+
+    def evidence(self, X: object, y: ArrayLike) -> LastLayerEvidence:
+        """log N(y; 0, Phi Phi'/l^2 + I/tau)/N, nats: Phi the features of the rows of the fit, l the best.
+
+        A check of keep and tau, no rows held out: of fits that differ in keep, the one that makes its data
+        probable; and whether the noise that was learned is that of the last layer by itself (`LastLayer`).
+        It is the larger where dropout has to be made up for. A check and no choice, because the features
+        have seen y: too flexible ones are not found out. y (N,). Needs noise="constant" and hidden units.
+        """
+        if not self.__sklearn_is_fitted__():
+            raise protocol.not_fitted(type(self).__name__)
+        layers = dict(self.network_.net.layers)
+        if layers.pop("s", None) is None or len(layers) < 2:
+            raise require.InputError("evidence needs noise='constant' and hidden units: an exact last layer "
+                                     f"has one tau, and features; got {self!r}")
+        x, y = self.columns_.encoded(X, type(self).__name__), (target(y) - self.y_mean_) / self.y_std_
+        same_length(X=x, y=y)
+        params = dict(self.network_.params)
+        tau = float(np.exp(-params.pop("s")["s"][0]))
+        network = BayesianNetwork(nn.Network(**layers), self.network_.prior, bayes.Gaussian(tau), params)
+        found = []
+        for exact in (LastLayer(network, x, y, tau=tau), LastLayer(network, x, y)):
+            found += [float(exact.evidence / len(y) - np.log(self.y_std_)),
+                      float(self.y_std_ / np.sqrt(exact.tau))]
+        return LastLayerEvidence(*found)
 
     def conformal_scores(self, X: object, y: ArrayLike, scaled: bool) -> np.ndarray:
         """How badly each prediction fits its truth: what `Conformal` ranks."""

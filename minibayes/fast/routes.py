@@ -33,7 +33,8 @@ class StageRoute:
 
     def __init__(self, net: Network, stages: list[Plain]):
         self._net = net
-        self._plain_noise = [stage.name for stage in stages if stage.layer.noisy and not stage.compiled]
+        self._plain_noise = [stage.name for stage in stages
+                             if stage.layer.noisy and not (stage.compiled and stage.by_row)]
         first = next((i for i, stage in enumerate(stages) if stage.layer.noisy), len(stages))
         self.before, self.noisy, self.after = stages[:first], stages[first:first + 1], stages[first + 1:]
 

@@ -9,7 +9,7 @@ from ..frame import Count
 from ..repeats import Repeats
 from ..talk import tell
 from . import measure, report
-from .techniques import SIZES, TECHNIQUES, USUAL, seconds
+from .techniques import SIZES, TECHNIQUES, seconds
 
 
 class Posteriors(Repeats, name="posteriors", about="new q = new technique: one perceptron on MNIST "
@@ -23,16 +23,14 @@ class Posteriors(Repeats, name="posteriors", about="new q = new technique: one p
     def add_options(self, parser: ArgumentParser) -> None:
         default = f"{self.full['epochs']}; quick: {self.quick['epochs']}"
         parser.add_argument("--epochs", type=float, metavar="E", help=f"training epochs (default {default})")
-        left_out = ", ".join(name for name in TECHNIQUES if name not in USUAL)
         parser.add_argument("--q", nargs="+", choices=TECHNIQUES, metavar="NAME",
-                            help=f"which: {', '.join(TECHNIQUES)} (default: all but {left_out}, which takes "
-                                 "longer than all others together)")
+                            help=f"which: {', '.join(TECHNIQUES)} (default: all)")
 
     def settings(self, options: Namespace) -> dict:
         settings = super().settings(options)
         if options.epochs is not None:
             settings["epochs"] = require.real("--epochs", options.epochs, 0, 10_000, open_low=True)
-        asked = options.q or USUAL
+        asked = options.q or tuple(TECHNIQUES)
         return settings | {"q": [name for name in TECHNIQUES if name in asked]}
 
     def run(self, settings: dict, threads: int | None = None, progress: bool = False,

@@ -25,7 +25,6 @@ class Technique(NamedTuple):
     cost: of a step and of a pass, over those without noise.
     published: test error in % by (weight averaging, MC) and the latter's ±, of the same network: McClure and
                Kriegeskorte's table; () where there is none.
-    dear: whether it is left out unless it is asked for.
     """
 
     title: str
@@ -36,7 +35,6 @@ class Technique(NamedTuple):
     warm_up: bool = False
     cost: tuple[float, float] = (1.3, 2.0)
     published: tuple = ()
-    dear: bool = False
 
     @property
     def random(self) -> bool:
@@ -67,8 +65,8 @@ TECHNIQUES = {
     "mgn": Technique("MGN, its KL", one, quarter),
     "gaussian-dropout": Technique("Gaussian dropout (weight decay)", one, quarter, prior=decay,
                                   published=(1.36, 1.37, 0.03)),
-    "dropconnect": Technique("Bernoulli DropConnect", half, place=nn.Weights(), cost=(40, 65),
-                             published=(1.33, 1.30, 0.04), dear=True),
+    "dropconnect": Technique("Bernoulli DropConnect", half, place=nn.Weights(), cost=(7, 22),
+                             published=(1.33, 1.30, 0.04)),
     "gaussian-dropconnect": Technique("Gaussian DropConnect (weight decay)", one, place=nn.Local(),
                                       prior=decay, cost=(3.5, 4), published=(1.24, 1.27, 0.03)),
     "spike-and-slab": Technique("spike and slab", nn.Times(half, nn.Gaussian(0.3)),
@@ -81,7 +79,6 @@ TECHNIQUES = {
     "sparse": Technique("sparse variational dropout", nn.MeanField(0.01), prior=bayes.LogUniform(),
                         warm_up=True, cost=(6, 5)),
 }
-USUAL = tuple(name for name, technique in TECHNIQUES.items() if not technique.dear)
 
 
 def seconds(names: tuple, steps: int, passes: float, step: float = PLAIN_STEP,
