@@ -221,8 +221,8 @@ assert alpha[0] < 0.1 * alpha[1] and alpha[0] < 0.1 * alpha[2] and rmse < 0.25
 #
 # 1. *one* matrix $\hat W$ for the whole batch (`shared=True`);
 # 2. *one* $\epsilon$ for the batch, and for each example $n$ random signs $r_n$, $t_n$ of its
-#    rows and columns, $\epsilon \circ r_n t_n^\top$ (`place=nn.Flipout()`, after Wen, Vicol, Ba,
-#    Tran and Grosse, arXiv 1803.04386);
+#    rows and columns, $\epsilon \circ r_n t_n^\top$ (`place=nn.Flipout()`, after Wen, Vicol,
+#    Ba, Tran and Grosse, arXiv 1803.04386);
 # 3. a matrix *for each example* (`place=nn.Weights()`): $B K D$ numbers;
 # 4. no matrix: an output $f_n = \sum_i w_i x_{ni}$ is a sum of normals, so it is normal itself,
 #
@@ -237,8 +237,8 @@ assert alpha[0] < 0.1 * alpha[1] and alpha[0] < 0.1 * alpha[2] and rmse < 0.25
 # squared loss is: there it is as good as the third. In $dL/d \log s$ stands $\epsilon^2$, and
 # $(\pm \epsilon)^2$ is the same for every example: there signs do not help. (A program that
 # makes use of the signs takes two products, as the fourth does, where the third needs $B$
-# matrices. It can be had where the fourth cannot: if $\epsilon$ is symmetric but not normal, and
-# if one image or sequence must see one $\hat \omega$. `nn.Flipout()` itself writes the $B$
+# matrices. It can be had where the fourth cannot: if $\epsilon$ is symmetric but not normal,
+# and if one image or sequence must see one $\hat \omega$. `nn.Flipout()` itself writes the $B$
 # matrices out, as the third does: it is here to be compared.)
 
 # %%
@@ -254,9 +254,8 @@ for name, (place, shared) in ways.items():
     net = nn.Network(fc=nn.Dense(D, K, noise=nn.MeanField(0.3), place=place))
     objective = bayes.Objective(net, bayes.Prior(1.0), bayes.Gaussian(1.0), num_data=B)
     params = net.init(0, np.float64)
-    draws = [objective.value_and_grad(params, x, y, net.draw(nn.Key(0, t), x.shape, shared=shared,
-                                                             dtype=np.float64))[1]["fc"]
-             for t in range(T)]
+    eps = [net.draw(nn.Key(0, t), x.shape, shared=shared, dtype=np.float64) for t in range(T)]
+    draws = [objective.value_and_grad(params, x, y, own)[1]["fc"] for own in eps]
     gradients[name] = {p: np.array([g[p] for g in draws]) for p in ("M", "log_std")}
 spread = {name: {p: g.var(axis=0, ddof=1).mean() for p, g in found.items()}
           for name, found in gradients.items()}
@@ -317,12 +316,12 @@ assert sparsity.compression(net, model.params) > 1.5
 
 # %% [markdown]
 # `kl_factor` counted the KL in part for the first third of the training, or most weights would
-# drown in noise before they had learned anything. Until then what is minimised is no bound, and
-# the history of the fit says so. On MNIST, `minibayes sparsify` does the same to the 266,200
-# weights of 784-300-100-10. After 70 epochs 98.40 % of the test images are right with 30 x fewer
-# weights, 98.28 % with 49 x fewer and 98.41 % with all of them (a published run: 98.4 % with
-# 32.9 x fewer; one binomial standard error is 0.13 %). Where to cut was not looked up on the
-# test images: the 1/30 of the weights with the least log alpha stay.
+# drown in noise before they had learned anything. Until then what is minimised is no bound,
+# and the history of the fit says so. On MNIST, `minibayes sparsify` does the same to the
+# 266,200 weights of 784-300-100-10. After 70 epochs 98.40 % of the test images are right with
+# 30 x fewer weights, 98.28 % with 49 x fewer and 98.41 % with all of them (a published run:
+# 98.4 % with 32.9 x fewer; one binomial standard error is 0.13 %). Where to cut was not
+# looked up on the test images: the 1/30 of the weights with the least log alpha stay.
 #
 # ## 12.6 What it cannot learn
 #
@@ -432,11 +431,11 @@ assert "not known" in raised
 
 # %% [markdown] tags=["solution"]
 # With $\rho_n = m x_n - y_n$ the derivative of one example is
-# $(\rho_n + s \epsilon x_n) \epsilon x_n$. One draw for the batch uses one $\epsilon$ in all, one
-# per example uses $\epsilon_n$. Flipout uses $\pm \epsilon$, so of
+# $(\rho_n + s \epsilon x_n) \epsilon x_n$. One draw for the batch uses one $\epsilon$ in all,
+# one per example uses $\epsilon_n$. Flipout uses $\pm \epsilon$, so of
 # $\rho_n x_n \epsilon + s x_n^2 \epsilon^2$ the first part is averaged over the batch and the
-# second is not. The local one draws $f_n = m x_n + s \lvert x_n \rvert e_n$, whose derivative is
-# $(\rho_n + s \lvert x_n \rvert e_n) \lvert x_n \rvert e_n$. With $D = 1$ that has the same
+# second is not. The local one draws $f_n = m x_n + s \lvert x_n \rvert e_n$, whose derivative
+# is $(\rho_n + s \lvert x_n \rvert e_n) \lvert x_n \rvert e_n$. With $D = 1$ that has the same
 # distribution as one per example: an example sees one weight, and drawing the weight or the
 # output is the same thing. The gain of the local one comes from the other weights, whose noise
 # it averages out.

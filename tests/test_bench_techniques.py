@@ -23,7 +23,7 @@ def test_ratios_are_there_over_here(monkeypatch):
     took = {(name, what, where): 3.0 if where == "there" else 2.0 for name, what, where in timed}
     monkeypatch.setattr(techniques, "interleaved", lambda timed, rounds: took)
     found = techniques.measure(timed, 1)
-    assert found["dropout"] == {"train_ms": 200.0, "train_ratio": 1.5, "mc_ms": 200.0, "mc_ratio": 1.5}
+    assert found["dropout"] == pytest.approx({"train_ms": 200.0, "train_ratio": 1.5, "mc_ms": 200.0, "mc_ratio": 1.5})
     (_, ours), (_, theirs) = techniques.ROWS["DropConnect"].counts
     assert found["DropConnect"]["mc_ratio"] == pytest.approx(1.5 * ours / theirs)  # fewer passes there
     said = techniques.table(found)

@@ -81,6 +81,7 @@ def test_a_damaged_cache(kind, damage, healed, tmp_path):
     assert work(tmp_path) == ((0, 1) if healed else (1, 0))
 
 
+@pytest.mark.slow
 def test_a_change_in_another_file_of_the_folder(tmp_path):
     """A kernel is built from functions of other files: with one of those changed, what is in the cache is not it."""
     (tmp_path / "part.py").write_text(KERNEL)

@@ -29,7 +29,7 @@ def test_tanh():
 @pytest.mark.parametrize("kind", CELLS)
 @pytest.mark.parametrize("noise", [nn.Delta(), DROP, nn.Gaussian(0.4)])
 @pytest.mark.parametrize("settings", [{}, {"tied": False}, {"over": "step"}, {"over": "step", "tied": False}], ids=str)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("one", [False, True])
 def test_the_stage_is_the_layer(kind, noise, settings, dtype, one):
     """Both outputs; T = 130, of which the inputs' products take several blocks, in float64 only."""

@@ -162,6 +162,7 @@ def test_the_last_line_on_a_stderr_that_cannot_say_it(stream, tmp_path, monkeypa
     assert sorted(p.name for p in tmp_path.iterdir()) == ["coin.json", "coin.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="a shell closes the streams")
 def test_closed_streams():
     """With stderr closed the JSON on stdout is still JSON.

@@ -38,7 +38,8 @@ def objects():
     made = [
         nn.SGD(0.1, momentum=0.9), nn.Adam(1e-3), nn.Bernoulli(0.3), nn.Delta(), nn.Gaussian(0.5), nn.LearnedGaussian(), nn.MeanField(),
         nn.Concrete(), nn.Times(nn.Bernoulli(0.5), nn.LearnedGaussian()),
-        nn.Inputs(), nn.Outputs(), nn.Weights(), nn.Local(), nn.Dense(3, 2), nn.Dense(3, 2, noise=nn.LearnedGaussian(), place=nn.Local()),
+        nn.Inputs(), nn.Outputs(), nn.Weights(), nn.Local(), nn.Flipout(), nn.Dense(3, 2),
+        nn.Dense(3, 2, noise=nn.LearnedGaussian(), place=nn.Local()),
         nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.AveragePool2d(2), nn.Append(1), nn.Embedding(3, 2), nn.GRU(2, 3), nn.LSTM(2, 3),
         nn.ReLU(), nn.Tanh(), nn.Flatten(), nn.Rows(np.arange(3), np.arange(3), np.float32),
         key, models.lenet("all"), Program(net, 2), classes, numbers, two_heads, bayes.Prior(0.5), bayes.LogUniform(), bayes.WeightDecay(),

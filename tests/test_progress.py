@@ -200,6 +200,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_a_notebook_keeps_no_trace_of_its_bars():
     """They are there while they run, and less than 5 kB are stored: no stderr, which is shown red; no text."""
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")

@@ -49,6 +49,7 @@ def failing():
     return {finding.name for finding in posterior_schools.eight_schools() if not finding.passed}
 
 
+@pytest.mark.slow
 def test_without_the_jacobian(monkeypatch):
     """log p(tau) taken for the density of log tau."""
     monkeypatch.setattr(schools.NonCentred, "__call__", without_jacobian)

@@ -67,6 +67,7 @@ def test_rotate_measures_what_it_says(tmp_path, capsys):
     assert y_test[result["settings"]["image"]] == 1 and result["settings"]["many"] == (y_test == 1).sum()
 
 
+@pytest.mark.slow
 def test_ood_means_are_over_seeds(tmp_path, capsys):
     run("ood", tmp_path)
     result = json.loads(capsys.readouterr().out)

@@ -650,6 +650,7 @@ def write_csv(path, small):
                                for x, y in zip(small.x, small.y, strict=True))]))
 
 
+@pytest.mark.slow
 def test_a_table_of_ones_own(small, tmp_path, capsys, monkeypatch, started, nothing_left_running):
     """The same bytes from two processes and from one job after the other here.
 

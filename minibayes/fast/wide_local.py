@@ -89,10 +89,10 @@ class WideLocal:
         theta = {param: self.sets.rows(now.turn[0]["theta"], i, rows) for param, i in at.items()}
         room = self._room(2 * R * D + R, dtype=self.sets.dtype)
         gM, gphi, gb = room[:R * D].reshape(R, D), room[R * D:2 * R * D].reshape(R, D), room[2 * R * D:]
-        w = self.V[rows] if self.phi else self.V[:0, :0]                    # dVar[z]/dphi, but for the power
-        kernels.local_gradient(self.d[:now.batch, rows], self.half[:now.batch, rows], self.x[:now.batch],
-                               self.x2[:now.batch], 0, R, theta["M"], self.V[rows] if self.phi else self.V, w,
-                               layer.noise.additive, gM, gphi, gb)
+        d, g, x, x2 = (a[:now.batch] for a in (self.d, self.half, self.x, self.x2))
+        M = self.sets.rows(now.turn[0]["theta"], at["M"], slice(None))
+        w = self.V if self.phi else self.V[:0, :0]                          # dVar[z]/dphi, but for the power
+        kernels.local_gradient(d, g, x, x2, start, stop, M, self.V, w, layer.noise.additive, gM, gphi, gb)
         decay, penalty, rest = now.kl(name, theta)
         for param, g in {"M": gM, "b": gb, **({self.phi[0]: gphi} if self.phi else {})}.items():
             if param in ("M", "b"):
