@@ -6,6 +6,7 @@ import sys
 import matplotlib.image
 import numpy as np
 import pytest
+from executors import Inline
 
 from minibayes.__main__ import main
 from minibayes.studies import peers
@@ -27,6 +28,14 @@ def peers_of(name, options):
     from minibayes import estimators
 
     return getattr(estimators, name)(epochs=10, samples=20, **options)
+
+
+@pytest.mark.slow
+def test_the_same_in_an_executor(few):
+    settings = {"quick": True, "seed": 0, "splits": 1}
+    made = [peers.Peers().run(settings, threads=1, executor=executor)[0] for executor in (None, Inline())]
+    here, there = ([{k: v for k, v in row.items() if k != "seconds"} for row in one["results"]] for one in made)
+    assert here == there and len(here) == 2 * 4
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ against; nothing else here needs it.
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +19,10 @@ from threadpoolctl import threadpool_limits
 from .. import data, plots, require
 from ..estimators import Classifier, Regressor
 from ..progress import bar
+from ..spread import Record, alone, spread
 from . import common
-from .frame import Count, Study
+from .frame import Count
+from .repeats import Repeats
 
 LEVEL = 0.9
 OURS, GP, MLP, TREES = "minibayes", "Gaussian process", "perceptron", "boosted trees"
@@ -131,29 +134,38 @@ def scores(made: Any, y: np.ndarray, classes: bool) -> dict[str, float]:
             "width": float((made.upper - made.lower).mean())}
 
 
-class Peers(Study, name="peers", about="mb.Regressor and mb.Classifier beside scikit-learn's Gaussian "
+def split(job: dict, threads: int | None = None, progress: bool = False, given: dict | None = None
+          ) -> list[dict]:
+    """Every method on one division of one table. job: "data"; "split", its number; "seed"."""
+    name, seed, results = job["data"], job["seed"], []
+    x, y, classes = (tables() if given is None else given)[name]
+    order = np.random.default_rng([seed, 9]).permutation(len(y))
+    test, train = np.split(order, [len(y) // 10])
+    with warnings.catch_warnings(), threadpool_limits(threads):
+        warnings.filterwarnings("ignore", module="sklearn")  # that an optimiser could go on: as it comes
+        for method, predict in METHODS.items():
+            began = time.perf_counter()
+            made = predict(x[train], y[train], x[test], classes, seed, threads)
+            seconds = time.perf_counter() - began
+            results.append({"data": name, "split": job["split"], "method": method}
+                           | scores(made, y[test], classes) | {"seconds": seconds})
+    return results
+
+
+class Peers(Repeats, name="peers", about="mb.Regressor and mb.Classifier beside scikit-learn's Gaussian "
             "process, perceptron and boosted trees; table, peers.png, peers.json"):
     counts = {"splits": Count("K", "divisions into training and test rows", 1, 100)}
     full, quick = {"splits": 5}, {"splits": 1}
 
-    def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> tuple[dict, None]:
-        given, results = tables(), []
-        total = len(given) * settings["splits"]
-        with (warnings.catch_warnings(), bar(progress, total, "peers", " splits") as progress_bar,
-              threadpool_limits(threads)):
-            warnings.filterwarnings("ignore", module="sklearn")  # that an optimiser could go on: as it comes
-            for name, (x, y, classes) in given.items():
-                for split in range(settings["splits"]):
-                    seed = settings["seed"] + split
-                    order = np.random.default_rng([seed, 9]).permutation(len(y))
-                    test, train = np.split(order, [len(y) // 10])
-                    for method, predict in METHODS.items():
-                        began = time.perf_counter()
-                        made = predict(x[train], y[train], x[test], classes, seed, threads)
-                        seconds = time.perf_counter() - began
-                        results.append({"data": name, "split": split, "method": method}
-                                       | scores(made, y[test], classes) | {"seconds": seconds})
-                    progress_bar.update(1)
+    def run(self, settings: dict, threads: int | None = None, progress: bool = False,
+            executor: Executor | None = None, record: Record | None = None) -> tuple[dict, None]:
+        given = tables()
+        jobs = [{"data": name, "split": number, "seed": settings["seed"] + number}
+                for name in given for number in range(settings["splits"])]
+        with bar(progress, len(jobs), "peers", " splits") as progress_bar:
+            made = spread(alone(split, executor, threads, given=given), jobs, executor,
+                          finished=lambda i: progress_bar.update(1), record=record)
+        results = [row for rows in made for row in rows]
         about = {name: {"rows": len(y), "columns": x.shape[1], "classes": classes}
                  for name, (x, y, classes) in given.items()}
         return {"data": about, "results": results}, None

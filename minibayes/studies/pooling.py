@@ -12,16 +12,18 @@ agree in all of them are taken as one. These five are left out of x, as they say
 """
 
 import math
-from typing import Any
+from concurrent.futures import Executor
 
 import numpy as np
 
 from .. import bayes, data, nn, plots
 from ..model import BayesianNetwork
 from ..progress import bar
+from ..spread import Record, alone, spread
 from ..truth import groups
 from . import common
-from .frame import Count, Study
+from .frame import Count
+from .repeats import Repeats
 
 OF_TOWN = ("zn", "indus", "rad", "tax", "ptratio")
 POOLING = {"complete": 0.0, "none": 10.0, "partial": None}  # s
@@ -41,12 +43,12 @@ def table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x, boston.y, town.reshape(-1)
 
 
-def features(x: np.ndarray, y: np.ndarray, test: np.ndarray, settings: dict, seed: int) -> np.ndarray:
+def features(x: np.ndarray, y: np.ndarray, test: np.ndarray, epochs: float, seed: int) -> np.ndarray:
     """phi(x) of all rows, (N, HIDDEN), from a network trained on some."""
     net = nn.Network(fc1=nn.Dense(x.shape[1], HIDDEN), tanh1=nn.Tanh(),
                      fc2=nn.Dense(HIDDEN, 1, noise=nn.Bernoulli(KEEP)))
     model = BayesianNetwork(net, bayes.Prior(1.0), bayes.Gaussian(4.0))
-    model.fit(x[~test], y[~test], epochs=settings["epochs"], batch_size=BATCH, optimizer=nn.Adam(RATE),
+    model.fit(x[~test], y[~test], epochs=epochs, batch_size=BATCH, optimizer=nn.Adam(RATE),
               seed=seed, dtype=np.float64, threads=1)
     phi = np.tanh(x @ model.params["fc1"]["M"].T + model.params["fc1"]["b"])
     return (phi - phi[~test].mean(axis=0)) / phi[~test].std(axis=0)
@@ -75,28 +77,23 @@ def fitted(how: str, phi: np.ndarray, y: np.ndarray, scale: float, town: np.ndar
             "s": scale * math.exp(model.log_s) if how == "partial" else None}
 
 
-def study(settings: dict, progress: bool = False) -> dict:
-    """What pooling.json has beside settings."""
+def split(job: dict, threads: int | None = None, progress: bool = False) -> list[dict]:
+    """One network and the three models on its features: a run of each. job: "seed", "epochs"."""
     x, y, town = table()
-    runs = []
-    with bar(progress, len(settings["seeds"]) * len(POOLING), "splits x models", "") as progress_bar:
-        for seed in settings["seeds"]:
-            test = held_out(len(y), seed)
-            count = np.bincount(town[~test], minlength=town.max() + 1)[town[test]]
-            centre, scale = y[~test].mean(), y[~test].std()
-            scaled, rows_x = (y - centre) / scale, (x - x[~test].mean(axis=0)) / x[~test].std(axis=0)
-            phi = features(rows_x, scaled, test, settings, seed)
-            for how in POOLING:
-                found = fitted(how, phi, scaled, scale, town, test)
-                rows = []
-                for low, high in BINS:
-                    inside = (count >= low) & (count <= high)
-                    rows.append({"from": low, "rows": int(inside.sum()),
-                                 **{k: float(found[k][inside].sum()) for k in ("squares", "nll")}})
-                runs.append({"seed": seed, "pooling": how, "bins": rows, "sigma": found["sigma"],
-                             "s": found["s"]})
-                progress_bar.update(1)
-    return {"towns": int(town.max()) + 1, "rows": len(y), "runs": runs}
+    seed, runs = job["seed"], []
+    test = held_out(len(y), seed)
+    count = np.bincount(town[~test], minlength=town.max() + 1)[town[test]]
+    centre, scale = y[~test].mean(), y[~test].std()
+    scaled, rows_x = (y - centre) / scale, (x - x[~test].mean(axis=0)) / x[~test].std(axis=0)
+    phi = features(rows_x, scaled, test, job["epochs"], seed)
+    for how in POOLING:
+        found, rows = fitted(how, phi, scaled, scale, town, test), []
+        for low, high in BINS:
+            inside = (count >= low) & (count <= high)
+            rows.append({"from": low, "rows": int(inside.sum()),
+                         **{k: float(found[k][inside].sum()) for k in ("squares", "nll")}})
+        runs.append({"seed": seed, "pooling": how, "bins": rows, "sigma": found["sigma"], "s": found["s"]})
+    return runs
 
 
 def score(result: dict, how: str, which: int | None, name: str) -> tuple[float, float | None]:
@@ -155,19 +152,26 @@ def figure(result: dict) -> plots.Axes:
     return axes[0]
 
 
-class Pooling(Study, name="pooling", about="what does pooling buy? house prices in towns, by a network and "
+class Pooling(Repeats, name="pooling", about="what does pooling buy? house prices in towns, by a network and "
               "an offset for each town; table, pooling.png, pooling.json"):
     counts = {"seeds": Count("K", "splits, S to S+K-1", 1, 1000)}
     full = {"seeds": 20, "epochs": EPOCHS}
     quick = {"seeds": 3, "epochs": EPOCHS}
 
-    def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> tuple[dict, Any]:
-        return study(settings, progress), None
+    def run(self, settings: dict, threads: int | None = None, progress: bool = False,
+            executor: Executor | None = None, record: Record | None = None) -> tuple[dict, None]:
+        _, y, town = table()
+        jobs = [{"seed": seed, "epochs": settings["epochs"]} for seed in settings["seeds"]]
+        with bar(progress, len(jobs), "splits", " splits") as progress_bar:
+            made = spread(alone(split, executor, threads), jobs, executor,
+                          finished=lambda i: progress_bar.update(1), record=record)
+        runs = [run for found in made for run in found]
+        return {"towns": int(town.max()) + 1, "rows": len(y), "runs": runs}, None
 
     def table(self, result: dict) -> str:
         return summary_table(result)
 
-    def figure(self, result: dict, figure_data: Any) -> plots.Axes:
+    def figure(self, result: dict, figure_data: None) -> plots.Axes:
         return figure(result)
 
     def closing(self, wrote: str, seconds: float, threads: int) -> str:
