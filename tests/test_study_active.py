@@ -43,18 +43,18 @@ def done():
 
 
 def test_the_same_in_an_executor_interrupted_and_gone_on(done, tmp_path, monkeypatch, capsys):
-    """The executor dies after five of seven loops: one line, and the same command does the other two, here."""
+    """The executor dies after five of nine loops: one line, and the same command does the other four, here."""
     argv = [*ARGV, "--out", str(tmp_path)]
     instead_of_processes(monkeypatch, dies=5)
     assert main([*argv, "--processes", "2"]) == 2
     out, err = capsys.readouterr()
     part = tmp_path / "active.part.json"
-    assert out == "" and err.count("\n") == 1 and f"after 5 of 7 jobs: they are in {part}" in err
+    assert out == "" and err.count("\n") == 1 and f"after 5 of 9 jobs: they are in {part}" in err
     assert len(Record(part).results) == 5 and not (tmp_path / "active.json").exists()
     loops, rounds = [], minibayes.active.rounds
     monkeypatch.setattr(minibayes.active, "rounds", lambda *args, **given: loops.append(1) or rounds(*args, **given))
     assert main(argv) == 0
-    assert len(loops) == 2 and not part.exists()
+    assert len(loops) == 4 and not part.exists()
     result = json.loads((tmp_path / "active.json").read_text())
     assert result["runs"] == done["runs"]
     out = capsys.readouterr().out
@@ -64,8 +64,8 @@ def test_the_same_in_an_executor_interrupted_and_gone_on(done, tmp_path, monkeyp
 
 
 def test_loops_are_whole(done):
-    assert [(r["how"], r["copies"]) for r in done["runs"][:7]] == [
-        ("random", 1), ("top", 1), ("batch", 1), ("top", 2), ("batch", 2), ("top", 5), ("batch", 5)]
+    assert [(r["how"], r["copies"]) for r in done["runs"][:9]] == [
+        (how, copies) for copies in (1, 2, 5) for how in ("random", "top", "batch")]
     assert all(run["labels"] == [20, 30] for run in done["runs"])
     first = {run["errors"][0] for run in done["runs"]}
     assert len(first) == 1, "all begin with the same labels and the same network"

@@ -81,8 +81,8 @@ def loop(job: dict, threads: int | None = None, progress: bool = False) -> dict:
 
 
 def pools(settings: dict) -> list[tuple[str, int]]:
-    """(how, copies) of each line: at random copies change next to nothing, so there is one pool for it."""
-    return [("random", 1), *((how, copies) for copies in settings["copies"] for how in ("top", "batch"))]
+    """(how, copies) of each line."""
+    return [(how, copies) for copies in settings["copies"] for how in METHODS]
 
 
 def reached(run: dict, goal: float) -> int | None:
@@ -123,11 +123,10 @@ def differences(result: dict) -> list[str]:
     at, lines = result["settings"]["compared"], []
     for copies in result["settings"]["copies"]:
         for one, other in (("top", "random"), ("batch", "top")):
-            there = 1 if other == "random" else copies
             gaps = [a - b for a, b in zip(errors_at(result, one, copies, at),
-                                          errors_at(result, other, there, at), strict=True)]
+                                          errors_at(result, other, copies, at), strict=True)]
             mean, error = common.mean_and_error(gaps)
-            lines.append(f"  {name(one, copies)} minus {name(other, there)}, {at} labels: {mean:+.1f}"
+            lines.append(f"  {name(one, copies)} minus {name(other, copies)}, {at} labels: {mean:+.1f}"
                          + ("" if error is None else f" ± {error:.1f}") + " % of error")
     return lines
 
@@ -163,20 +162,20 @@ def summary_table(result: dict) -> str:
 
 
 def figure(result: dict) -> plots.Axes:
-    """Error against labels, a panel for each number of copies; at random in each of them."""
+    """Error against labels, a panel for each number of copies."""
     settings = result["settings"]
     axes = plots.figure(1, len(settings["copies"]), (4.9 * len(settings["copies"]), 4.6))[0]
     at = settings["compared"]
     for ax, copies in zip(axes, settings["copies"], strict=True):
         said = []
-        for i, (how, there) in enumerate((("random", 1), ("top", copies), ("batch", copies))):
-            runs = of(result, how, there)
+        for i, how in enumerate(METHODS):
+            runs = of(result, how, copies)
             labels = max((run["labels"] for run in runs), key=len)
-            stats = [common.mean_and_error(errors_at(result, how, there, n)) for n in labels]
+            stats = [common.mean_and_error(errors_at(result, how, copies, n)) for n in labels]
             means, errors = [m for m, _ in stats], [e or 0 for _, e in stats]
             plots.curve(ax, labels, means, METHODS[how], i)
             plots.between(ax, labels, np.subtract(means, errors), np.add(means, errors), i)
-            said.append(f"{METHODS[how]} {np.mean(errors_at(result, how, there, at)):.0f}")
+            said.append(f"{METHODS[how]} {np.mean(errors_at(result, how, copies, at)):.0f}")
         for goal in GOALS:
             ax.axhline(100 * (1 - goal), color="grey", linewidth=0.8, linestyle=":")
         ax.set_ylim(0)
