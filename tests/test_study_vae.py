@@ -63,7 +63,7 @@ def test_pooling_runs(tmp_path, capsys, monkeypatch):
     rows = [sum(b["rows"] for b in run["bins"]) for run in result["runs"]]
     assert rows == [101] * 3 and [run["pooling"] for run in result["runs"]] == list(pooling.POOLING)
     assert min(matplotlib.image.imread(tmp_path / "pooling.png").shape[:2]) > 500
-    again = pooling.study(result["settings"])
+    again, _ = pooling.Pooling().run(result["settings"])
     assert again == {name: result[name] for name in again}
 
 

@@ -14,8 +14,6 @@ from .claim import Finding, claim
 from .common import worst
 
 REPETITIONS, CALIBRATION, LEVEL = 1000, 39, 0.9
-
-
 SIZES, LEVELS = (1, 2, 9, 10, 19, 20, 29, 60), (0.1, 0.5, 0.8, 0.9, 0.95)
 
 

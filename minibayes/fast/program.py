@@ -40,7 +40,11 @@ DEPTH = 5  # dense layers of one compiled call at most: each number of them is c
 
 
 class Program(Network):
-    """The network `net`, computed in stages; `passes` and `average` use `threads` threads (see parallel)."""
+    """The network `net`, computed in stages; `passes` and `average` use `threads` threads (see parallel).
+
+    Where noise on single weights is drawn as it is used, `draw` and `sample` give its counters in the place
+    of the array (`each_weight.Undrawn`).
+    """
 
     def __init__(self, net: Network, threads: int | None = None):
         super().__init__(net.input_shape, **net.layers)
@@ -170,11 +174,11 @@ def stages_of(net: Network) -> list[Plain]:
             stages.append(Conv(name, layer, pool, rise))
         elif each_weight.fits(layer):
             stages.append(EachWeight(name, layer))
-        elif local_stage.fits(layer) and layer.noisy:
+        elif local_stage.fits(layer):
             stages.append(LocalStage(name, layer))
         elif recurrent_stage.fits(layer):
             stages.append(recurrent_stage.RecurrentStage(name, layer))
-        elif type(layer) is Dense and (usual(layer, Inputs) or type(layer.place) is Inputs):
+        elif type(layer) is Dense and (not layer.noisy or type(layer.place) is Inputs):
             room = isinstance(last, DenseStack) and len(last.layers) < DEPTH
             if room and name not in net.noisy[:1] and not layer.noise.learned:
                 last.append(name, layer)

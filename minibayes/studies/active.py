@@ -192,6 +192,7 @@ class Active(Repeats, name="active", about="which labels are worth asking for? M
               "pool": Count("P", "different images to choose from", 40, 60_000),
               "steps": Count("E", "training steps of each round", 1, 100_000),
               "samples": Count("T", "stochastic passes", 2, 10_000)}
+    timed = True
     full = {"seeds": 6, "labels": 300, "pool": 1000, "steps": 200, "samples": 20, "test": 2000}
     quick = {"seeds": 2, "labels": 50, "pool": 300, "steps": 60, "samples": 10, "test": 1000}
 
@@ -221,6 +222,3 @@ class Active(Repeats, name="active", about="which labels are worth asking for? M
 
     def figure(self, result: dict, figure_data: None) -> plots.Axes:
         return figure(result)
-
-    def closing(self, wrote: str, seconds: float, threads: int) -> str:
-        return f"{wrote} after {seconds:.0f} s"

@@ -102,6 +102,7 @@ class Study(Command):
     counts: dict[str, Count] = {}
     full: dict = {}  # the default settings, of which some may be counts
     quick: dict = {}  # those of --quick
+    timed = False  # whether the last line says how long it took
 
     def options(self, parser: ArgumentParser) -> None:
         """What every study takes, what this one adds, and its counts: of "seeds", --seed is the first."""
@@ -144,7 +145,7 @@ class Study(Command):
 
     def closing(self, wrote: str, seconds: float, threads: int) -> str:
         """The last line on stderr: which files were written."""
-        return wrote
+        return f"{wrote} after {seconds:.0f} s" if self.timed else wrote
 
     def main(self, options: Namespace) -> int:
         """All of it; what was worked for is not lost, whatever fails after the work."""
@@ -178,6 +179,25 @@ class Study(Command):
              lambda: self.show(result, as_json),
              lambda: write("png", lambda path: plots.save(self.figure(result, figure_data), path)), close)
         return result
+
+
+class Epochs(Study):
+    """A study that trains for so many --epochs, part of one too: "epochs" is in full and quick."""
+
+    def add_options(self, parser: ArgumentParser) -> None:
+        full, quick = (self.epochs_in_words(chosen["epochs"]) for chosen in (self.full, self.quick))
+        default = full if full == quick else f"{full}; quick: {quick}"
+        parser.add_argument("--epochs", type=float, metavar="E", help=f"training epochs (default {default})")
+
+    def settings(self, options: Namespace) -> dict:
+        settings = super().settings(options)
+        if options.epochs is not None:
+            settings["epochs"] = require.real("--epochs", options.epochs, 0, 10_000, open_low=True)
+        return settings
+
+    def epochs_in_words(self, epochs: float | None) -> str:
+        """As the help says them."""
+        return f"{epochs}"
 
 
 def each(*steps: Callable[[], None]) -> None:

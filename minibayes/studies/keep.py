@@ -161,6 +161,7 @@ class Keep(Repeats, name="keep", about="which keep does concrete dropout learn f
     counts = {"width": Count("W", "units in each of the three hidden layers", 1, 8192),
               "samples": Count("T", "MC passes", 2, 100_000),
               "seeds": Count("K", "repetitions, with seeds S to S+K-1", 1, 1000)}
+    timed = True
     full = {"width": 1024, "samples": 100, "seeds": 1, "part": 1.0}
     quick = {"width": 128, "samples": 100, "seeds": 1, "part": 0.5}
 
@@ -180,6 +181,3 @@ class Keep(Repeats, name="keep", about="which keep does concrete dropout learn f
 
     def figure(self, result: dict, figure_data: None) -> plots.Axes:
         return figure(result)
-
-    def closing(self, wrote: str, seconds: float, threads: int) -> str:
-        return f"{wrote} after {seconds:.0f} s"

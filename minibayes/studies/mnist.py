@@ -6,19 +6,18 @@ two reasons why: it is deterministic like weight averaging, but takes the exact 
 dropped units.
 """
 
-from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
 import numpy as np
 
-from .. import bayes, data, metrics, models, nn, plots, require
+from .. import bayes, data, metrics, models, nn, plots
 from ..bayes import convert
 from ..model import BayesianNetwork
 from ..progress import bar
 from ..spread import Record, alone, spread
 from . import common
-from .frame import Count, Study
+from .frame import Count, Epochs
 from .repeats import Repeats
 
 # The short official solver: "inv" policy, batch 64, 10,000 steps (arXiv 1506.02158).
@@ -38,20 +37,11 @@ NOTES = (
 
 # ----------------------------------------------------------- what the studies of LeNet on MNIST share
 
-class LeNetStudy(Study):
+class LeNetStudy(Epochs):
     """It trains LeNet on MNIST for so many --epochs; None in full or quick: the solver's own 10,000 steps."""
 
-    def add_options(self, parser: ArgumentParser) -> None:
-        full, quick = ("10.7: 10,000 steps" if epochs is None else f"{epochs}"
-                       for epochs in (self.full["epochs"], self.quick["epochs"]))
-        default = full if full == quick else f"{full}; quick: {quick}"
-        parser.add_argument("--epochs", type=float, metavar="E", help=f"training epochs (default {default})")
-
-    def settings(self, options: Namespace) -> dict:
-        settings = super().settings(options)
-        if options.epochs is not None:
-            settings["epochs"] = require.real("--epochs", options.epochs, 0, 10_000, open_low=True)
-        return settings
+    def epochs_in_words(self, epochs: float | None) -> str:
+        return "10.7: 10,000 steps" if epochs is None else f"{epochs}"
 
 
 def steps_an_epoch(num_data: int) -> int:

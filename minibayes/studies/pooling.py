@@ -155,6 +155,7 @@ def figure(result: dict) -> plots.Axes:
 class Pooling(Repeats, name="pooling", about="what does pooling buy? house prices in towns, by a network and "
               "an offset for each town; table, pooling.png, pooling.json"):
     counts = {"seeds": Count("K", "splits, S to S+K-1", 1, 1000)}
+    timed = True
     full = {"seeds": 20, "epochs": EPOCHS}
     quick = {"seeds": 3, "epochs": EPOCHS}
 
@@ -173,6 +174,3 @@ class Pooling(Repeats, name="pooling", about="what does pooling buy? house price
 
     def figure(self, result: dict, figure_data: None) -> plots.Axes:
         return figure(result)
-
-    def closing(self, wrote: str, seconds: float, threads: int) -> str:
-        return f"{wrote} after {seconds:.0f} s"

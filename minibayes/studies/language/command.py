@@ -74,6 +74,7 @@ class Language(Study, name="language", about="one omega a sequence? letters of M
               "letters": Count("N", "training letters, the first ones", 10_000, 1_071_285),
               "short": Count("N", "letters of a short text, the first ones again", 10_000, 1_071_285),
               "rereads": Count("E", "times the short text is read", 1, 10_000)}
+    timed = True
     full = {"epochs": 5, "units": 192, "samples": 8, "letters": 1_071_285, "short": 50_000, "rereads": 40,
             "keep": 0.9, "test": 119_032}
     quick = {"epochs": 3, "units": 128, "samples": 4, "letters": 1_071_285, "short": 20_000, "rereads": 40,
@@ -108,6 +109,3 @@ class Language(Study, name="language", about="one omega a sequence? letters of M
 
     def figure(self, result: dict, figure_data: None) -> plots.Axes:
         return report.figure(result)
-
-    def closing(self, wrote: str, seconds: float, threads: int) -> str:
-        return f"{wrote} after {seconds:.0f} s"

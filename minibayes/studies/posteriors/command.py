@@ -3,35 +3,32 @@
 from argparse import ArgumentParser, Namespace
 from concurrent.futures import Executor
 
-from ... import plots, require
+from ... import plots
 from ...spread import Record
-from ..frame import Count
+from ..frame import Count, Epochs
 from ..repeats import Repeats
 from ..talk import tell
 from . import measure, report
 from .techniques import SIZES, TECHNIQUES, seconds
 
 
-class Posteriors(Repeats, name="posteriors", about="new q = new technique: one perceptron on MNIST "
+class Posteriors(Repeats, Epochs, name="posteriors", about="new q = new technique: one perceptron on MNIST "
                  "under every q, by both predictions; table, posteriors.png, posteriors.json"):
     counts = {"samples": Count("T", "MC passes", 2, 100_000),
               "seeds": Count("K", "train with K seeds, S to S+K-1", 1, 1000),
               "images": Count("N", "training images", 128, 60_000)}
+    timed = True
     full = {"epochs": 5, "samples": 20, "seeds": 1, "images": 60_000, "test": 10_000}
     quick = {"epochs": 2, "samples": 5, "seeds": 1, "images": 3000, "test": 1000}
 
     def add_options(self, parser: ArgumentParser) -> None:
-        default = f"{self.full['epochs']}; quick: {self.quick['epochs']}"
-        parser.add_argument("--epochs", type=float, metavar="E", help=f"training epochs (default {default})")
+        super().add_options(parser)
         parser.add_argument("--q", nargs="+", choices=TECHNIQUES, metavar="NAME",
                             help=f"which: {', '.join(TECHNIQUES)} (default: all)")
 
     def settings(self, options: Namespace) -> dict:
-        settings = super().settings(options)
-        if options.epochs is not None:
-            settings["epochs"] = require.real("--epochs", options.epochs, 0, 10_000, open_low=True)
         asked = options.q or tuple(TECHNIQUES)
-        return settings | {"q": [name for name in TECHNIQUES if name in asked]}
+        return super().settings(options) | {"q": [name for name in TECHNIQUES if name in asked]}
 
     def run(self, settings: dict, threads: int | None = None, progress: bool = False,
             executor: Executor | None = None, record: Record | None = None) -> tuple[dict, None]:
@@ -55,6 +52,3 @@ class Posteriors(Repeats, name="posteriors", about="new q = new technique: one p
 
     def figure(self, result: dict, figure_data: None) -> plots.Axes:
         return report.figure(result)
-
-    def closing(self, wrote: str, seconds: float, threads: int) -> str:
-        return f"{wrote} after {seconds:.0f} s"

@@ -22,6 +22,7 @@ class Regression(Study, name="regression", about="y = x sin x, and Mauna Loa CO2
     counts = {"width": Count("W", "units in each hidden layer of the CO2 networks; the paper: 1024", 1, 8192),
               "steps": Count("K", "training steps of the CO2 networks", 1, 10**7),
               "samples": Count("T", "MC passes", 2, 10**5)}
+    timed = True
     full = {"width": 256, "steps": 16_000, "samples": 1000, "toy_steps": 5000}
     quick = {"width": 128, "steps": 1000, "samples": 100, "toy_steps": 2000}
 
@@ -33,6 +34,3 @@ class Regression(Study, name="regression", about="y = x sin x, and Mauna Loa CO2
 
     def figure(self, result: dict, figure_data: dict) -> plots.Axes:
         return report.figure(result, figure_data)
-
-    def closing(self, wrote: str, seconds: float, threads: int) -> str:
-        return f"{wrote} after {seconds:.0f} s"

@@ -1,11 +1,10 @@
 """python -m minibayes sparsify: how many weights can go; table, sparsify.png, sparsify.json."""
 
-from argparse import ArgumentParser, Namespace
 from concurrent.futures import Executor
 
-from ... import plots, require
+from ... import plots
 from ...spread import Record
-from ..frame import Count
+from ..frame import Count, Epochs
 from ..repeats import Repeats
 from ..talk import tell
 from . import measure, report, training
@@ -14,23 +13,14 @@ from .training import Schedule
 STEP = 0.03  # seconds, on two cores
 
 
-class Sparsify(Repeats, name="sparsify", about="how many weights does it need? sparse variational dropout on "
-               "MNIST, pruned; sparsify.png, sparsify.json"):
+class Sparsify(Repeats, Epochs, name="sparsify", about="how many weights does it need? sparse variational "
+               "dropout on MNIST, pruned; sparsify.png, sparsify.json"):
     counts = {"images": Count("N", "training images", 200, 60_000),
               "samples": Count("T", "MC passes at the end", 2, 100_000),
               "seeds": Count("K", "train with K seeds, S to S+K-1", 1, 1000)}
+    timed = True
     full = {"epochs": 100, "images": 60_000, "samples": 20, "seeds": 1}
     quick = {"epochs": 10, "images": 6000, "samples": 5, "seeds": 1}
-
-    def add_options(self, parser: ArgumentParser) -> None:
-        default = f"{self.full['epochs']}; quick: {self.quick['epochs']}"
-        parser.add_argument("--epochs", type=float, metavar="E", help=f"training epochs (default {default})")
-
-    def settings(self, options: Namespace) -> dict:
-        settings = super().settings(options)
-        if options.epochs is not None:
-            settings["epochs"] = require.real("--epochs", options.epochs, 0, 10_000, open_low=True)
-        return settings
 
     def run(self, settings: dict, threads: int | None = None, progress: bool = False,
             executor: Executor | None = None, record: Record | None = None) -> tuple[dict, None]:
@@ -52,6 +42,3 @@ class Sparsify(Repeats, name="sparsify", about="how many weights does it need? s
 
     def figure(self, result: dict, figure_data: None) -> plots.Axes:
         return report.figure(result)
-
-    def closing(self, wrote: str, seconds: float, threads: int) -> str:
-        return f"{wrote} after {seconds:.0f} s"

@@ -1,36 +1,26 @@
 """python -m minibayes vae: digits without labels; table, vae.png, vae.json."""
 
-from argparse import ArgumentParser, Namespace
 
-from ... import plots, require
-from ..frame import Count, Study
+from ... import plots
+from ..frame import Count, Epochs
 from ..talk import tell
 from . import measure, report
 
 STEP = 0.004  # seconds, on two cores
 
 
-class VAE(Study, name="vae", about="learning without labels: autoencoders of digits, what they complete and "
+class VAE(Epochs, name="vae", about="learning without labels: autoencoders of digits, what they complete and "
           "what they do not know; table, vae.png, vae.json"):
     counts = {"images": Count("N", "training images", 100, 60_000),
               "samples": Count("T", "draws of the code for a bound", 2, 100_000),
               "count": Count("N", "images of each kind that are completed and looked at", 40, 10_000),
               "chains": Count("C", "chains that complete an image", 2, 10_000),
               "links": Count("L", "steps of each chain", 1, 100_000)}
+    timed = True
     full = {"epochs": 16, "images": 60_000, "test": 10_000, "samples": 50, "count": 200, "chains": 20,
             "links": 200}
     quick = {"epochs": 8, "images": 20_000, "test": 1000, "samples": 10, "count": 50, "chains": 10,
              "links": 100}
-
-    def add_options(self, parser: ArgumentParser) -> None:
-        default = f"{self.full['epochs']}; quick: {self.quick['epochs']}"
-        parser.add_argument("--epochs", type=float, metavar="E", help=f"training epochs (default {default})")
-
-    def settings(self, options: Namespace) -> dict:
-        settings = super().settings(options)
-        if options.epochs is not None:
-            settings["epochs"] = require.real("--epochs", options.epochs, 0, 10_000, open_low=True)
-        return settings
 
     def run(self, settings: dict, threads: int | None = None, progress: bool = False) -> tuple[dict, dict]:
         steps = len(measure.MODELS) * settings["epochs"] * settings["images"] / measure.BATCH
@@ -47,6 +37,3 @@ class VAE(Study, name="vae", about="learning without labels: autoencoders of dig
 
     def figure(self, result: dict, figure_data: dict) -> plots.Axes:
         return report.figure(result, figure_data)
-
-    def closing(self, wrote: str, seconds: float, threads: int) -> str:
-        return f"{wrote} after {seconds:.0f} s"
